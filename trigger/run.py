@@ -1,0 +1,76 @@
+"""What the trigger needs to know of a run: a fold over its facts, and the stops that follow from it."""
+from __future__ import annotations
+
+import msgspec
+
+from common.messages import (
+    Fact,
+    IterationEnded,
+    IterationStarted,
+    Outcome,
+    ResultAccepted,
+    RunEnded,
+    RunStarted,
+    Stage,
+)
+from trigger import stop
+from trigger.effects import Stop
+
+LIBRARY_ONLY = "library_only"
+
+
+class RunState(msgspec.Struct, frozen=True):
+    n: int = 0
+    """The last fact folded; a fact that was seen before is skipped."""
+    speculate: bool = False
+    policy: str = "never"
+    allow_library: bool = False
+    iteration: int | None = None
+    """The open iteration."""
+    H: tuple[float, ...] = ()
+    barred: frozenset[str] = frozenset()
+    """Candidates of the open iteration that only call libraries where the task does not allow it."""
+    stopping: bool = False
+    """A stop of the open iteration was asked for."""
+    ended: bool = False
+
+    def forks_from(self, iteration: int) -> bool:
+        """Whether `iteration` is worth reading."""
+        return self.speculate and self.iteration == iteration and not self.stopping
+
+
+def step(state: RunState, fact: Fact) -> tuple[RunState, list[Stop]]:
+    if fact.n <= state.n:
+        return state, []
+    state = _folded(msgspec.structs.replace(state, n=fact.n), fact)
+    if not isinstance(fact, ResultAccepted) or fact.iteration != state.iteration or state.stopping:
+        return state, []
+    found = _stop(state, fact)
+    return (msgspec.structs.replace(state, stopping=True), [found]) if found else (state, [])
+
+
+def _folded(state: RunState, fact: Fact) -> RunState:
+    match fact:
+        case RunStarted():
+            changes = {"speculate": fact.speculate, "policy": fact.stop, "allow_library": fact.task.allow_library}
+        case IterationStarted():
+            changes = {"iteration": fact.iteration, "H": fact.H, "barred": frozenset(), "stopping": False}
+        case ResultAccepted() if not state.allow_library and LIBRARY_ONLY in fact.judgement.labels:
+            changes = {"barred": state.barred | {fact.candidate}}
+        case IterationEnded():
+            changes = {"iteration": None}
+        case RunEnded():
+            changes = {"iteration": None, "ended": True}
+        case _:
+            return state
+    return msgspec.structs.replace(state, **changes)
+
+
+def _stop(state: RunState, fact: ResultAccepted) -> Stop | None:
+    """Only a profile that passed, of a kernel that may enter H, can end an iteration."""
+    judgement = fact.judgement
+    if fact.stage is not Stage.PROFILE or judgement.outcome is not Outcome.PASSED or judgement.measurement is None:
+        return None
+    if fact.candidate in state.barred:
+        return None
+    return stop.decide(state.policy, fact.candidate, judgement.measurement, state.H)
