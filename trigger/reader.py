@@ -30,9 +30,15 @@ class Reader:
             return arrival, self._again()
         return arrival, []
 
+    def skip_to(self, delta: TokenDelta) -> list[Fork]:
+        """Begin anew at `delta`: what came before it is lost. Forks asked for stay known."""
+        self.stream = Stream(delta.seq)
+        self._parser, self._reasoning = Parser(delta.first_char), True
+        return self.read(delta)[1]
+
     def _again(self) -> list[Fork]:
         """From the start. Positions already asked for stay in the policy's state, so nothing is asked for twice."""
-        self._parser, self._reasoning = Parser(), True
+        self._parser, self._reasoning = Parser(self.stream.deltas[0].first_char), True
         return [fork for delta in self.stream.deltas for fork in self._parse(delta)]
 
     def _parse(self, delta: TokenDelta) -> list[Fork]:

@@ -1,4 +1,4 @@
-"""What the trigger needs to know of a run: a fold over its facts, and the stops that follow from it."""
+"""What the trigger needs to know of a run: a fold over its facts, the stop it wants included."""
 from __future__ import annotations
 
 import msgspec
@@ -30,23 +30,23 @@ class RunState(msgspec.Struct, frozen=True):
     H: tuple[float, ...] = ()
     barred: frozenset[str] = frozenset()
     """Candidates of the open iteration that only call libraries where the task does not allow it."""
-    stopping: bool = False
-    """A stop of the open iteration was asked for."""
+    wanted: Stop | None = None
+    """The stop of the open iteration that its results justify; the first one stays."""
     ended: bool = False
 
     def forks_from(self, iteration: int) -> bool:
         """Whether `iteration` is worth reading."""
-        return self.speculate and self.iteration == iteration and not self.stopping
+        return self.speculate and self.iteration == iteration and self.wanted is None
 
 
-def step(state: RunState, fact: Fact) -> tuple[RunState, list[Stop]]:
+def step(state: RunState, fact: Fact) -> RunState:
+    """The effect is part of the state, because after a restart the same stop follows from the same facts."""
     if fact.n <= state.n:
-        return state, []
+        return state
     state = _folded(msgspec.structs.replace(state, n=fact.n), fact)
-    if not isinstance(fact, ResultAccepted) or fact.iteration != state.iteration or state.stopping:
-        return state, []
-    found = _stop(state, fact)
-    return (msgspec.structs.replace(state, stopping=True), [found]) if found else (state, [])
+    if isinstance(fact, ResultAccepted) and fact.iteration == state.iteration and state.wanted is None:
+        return msgspec.structs.replace(state, wanted=_stop(state, fact))
+    return state
 
 
 def _folded(state: RunState, fact: Fact) -> RunState:
@@ -54,13 +54,13 @@ def _folded(state: RunState, fact: Fact) -> RunState:
         case RunStarted():
             changes = {"speculate": fact.speculate, "policy": fact.stop, "allow_library": fact.task.allow_library}
         case IterationStarted():
-            changes = {"iteration": fact.iteration, "H": fact.H, "barred": frozenset(), "stopping": False}
+            changes = {"iteration": fact.iteration, "H": fact.H, "barred": frozenset(), "wanted": None}
         case ResultAccepted() if not state.allow_library and LIBRARY_ONLY in fact.judgement.labels:
             changes = {"barred": state.barred | {fact.candidate}}
         case IterationEnded():
-            changes = {"iteration": None}
+            changes = {"iteration": None, "wanted": None}
         case RunEnded():
-            changes = {"iteration": None, "ended": True}
+            changes = {"iteration": None, "wanted": None, "ended": True}
         case _:
             return state
     return msgspec.structs.replace(state, **changes)

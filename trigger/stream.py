@@ -17,21 +17,26 @@ class Arrival(Enum):
 
 
 class Stream:
-    """Mutable, with one owner. Kept whole, because a resumed generation makes its reader begin again."""
+    """Mutable, with one owner. Kept whole, because a resumed generation makes its reader begin again.
 
-    def __init__(self) -> None:
+    `first_seq` is the first delta that is still to be had.
+    """
+
+    def __init__(self, first_seq: int = 0) -> None:
+        self._first_seq = first_seq
         self.deltas: list[TokenDelta] = []
         self._ends: list[int] = []
 
     def accept(self, delta: TokenDelta) -> Arrival:
-        if delta.seq > len(self.deltas):
+        index = delta.seq - self._first_seq
+        if index > len(self.deltas):
             return Arrival.GAP
-        if delta.seq == len(self.deltas):
+        if index == len(self.deltas):
             self._append(delta)
             return Arrival.NEXT
-        if _same(self.deltas[delta.seq], delta):
+        if index < 0 or _same(self.deltas[index], delta):
             return Arrival.REPEATED
-        del self.deltas[delta.seq :], self._ends[delta.seq :]
+        del self.deltas[index:], self._ends[index:]
         self._append(delta)
         return Arrival.REWOUND
 

@@ -118,3 +118,14 @@ def test_token_positions() -> None:
     blind = Stream()
     blind.accept(deltas("abcd", ids=False)[0])
     assert blind.at_token(2) is None
+
+
+def test_reading_goes_on_after_a_loss() -> None:
+    reader = Reader(SETTINGS)
+    lost = deltas(PROSE + CPP + PROSE + CPP)
+    middle = len(PROSE + CPP) // 4
+    assert reader.read(lost[middle])[0] is Arrival.GAP
+    forks = reader.skip_to(lost[middle])
+    forks += [fork for delta in lost[middle + 1 :] for fork in reader.read(delta)[1]]
+    assert [f.at_char for f in forks] == [len(PROSE + CPP + PROSE + CPP) - 1]
+    assert reader.read(lost[middle - 1])[0] is Arrival.REPEATED

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.messages import Measurement, Outcome, Stage
+from common.messages import Fact, Measurement, Outcome, Stage
 from tests.trigger.facts import Log
 from trigger import run, stop
 
@@ -37,11 +37,13 @@ def test_numbers_say_why() -> None:
     assert (decision.reason, decision.numbers) == ("mean", {"speedup": 1.6, "bar": 1.5})
 
 
-def fold(*facts: object) -> tuple[run.RunState, list[str]]:
+def fold(*facts: Fact) -> tuple[run.RunState, list[str]]:
+    """The state after `facts`, and the stops it came to want on the way."""
     state, stops = run.RunState(), []
     for fact in facts:
-        state, found = run.step(state, fact)  # type: ignore[arg-type]
-        stops += [s.candidate for s in found]
+        before, state = state, run.step(state, fact)
+        if state.wanted and state.wanted != before.wanted:
+            stops.append(state.wanted.candidate)
     return state, stops
 
 
@@ -80,6 +82,7 @@ def test_library_calls_stop_only_where_allowed(allow: bool, expected: list[str])
 def test_a_repeated_fact_is_skipped() -> None:
     log = Log()
     facts = [log.started(), log.iteration(1), log.result(1, "c1", Stage.PROFILE, speedup=2.0)]
+    facts += [log.iteration_ended(1), log.iteration(2)]
     _, stops = fold(*facts, *facts)
     assert stops == ["c1"]
 
@@ -91,5 +94,5 @@ def test_no_forks_without_speculation_or_after_a_stop() -> None:
     log = Log()
     state, _ = fold(log.started(), log.iteration(1))
     assert state.forks_from(1) and not state.forks_from(2)
-    state, _ = run.step(state, log.result(1, "c1", Stage.PROFILE, speedup=2.0))
+    state = run.step(state, log.result(1, "c1", Stage.PROFILE, speedup=2.0))
     assert not state.forks_from(1)
