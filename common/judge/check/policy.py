@@ -1,0 +1,53 @@
+"""What counts as right: the precision a task allows and how far from fp64 a candidate may be."""
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import torch
+
+from common.errors import UsageError
+
+Precision = Literal["fp32", "tf32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
+
+
+class CheckPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    precision: Precision = "fp32"
+    """The lowest precision a candidate may compute in."""
+    ratio: float = 16.0
+    """Candidate's RMS error over eager's own, both against fp64, above which a result is wrong.
+
+    Calibrated by `python -m bench.error_ratio`: honest sequential sums reach 8.9, the mildest wrong kernels are far above.
+    """
+    ratio_half: float = 8.0
+    """The same for outputs in fp16 and bf16: both sides round their result, so honest kernels stay near 1."""
+    floor: float = 0.1
+    """Least error granted, in units of the output dtype's epsilon times the output's RMS: eager may be exact."""
+    downgrade: float = 4.0
+    """A result within this factor of an emulated lower precision's error is that precision's result."""
+    least_finite: float = 0.5
+    """A case in which less than this share of eager's values is finite says too little and is left out."""
+
+    def ratio_for(self, dtype: torch.dtype) -> float:
+        return self.ratio_half if dtype in (torch.float16, torch.bfloat16) else self.ratio
+
+
+def policy_for(precision: str) -> CheckPolicy:
+    """UsageError for a precision that is none of `fp32`, `tf32`, `bf16`."""
+    for known in PRECISIONS:
+        if precision == known:
+            return CheckPolicy(precision=known)
+    raise UsageError(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+
+
+def set_backend_precision(precision: str) -> None:
+    """Let torch's own kernels use no lower precision than the task allows; for judge and candidate alike.
+
+    cuDNN's convolutions use tf32 unless told otherwise, so eager itself would break a strict policy.
+    """
+    lower = precision != "fp32"
+    torch.backends.cuda.matmul.allow_tf32 = lower
+    torch.backends.cudnn.allow_tf32 = lower
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

@@ -1,0 +1,177 @@
+"""What a candidate's outputs are compared with: eager's result, the same in fp64, and how far apart the two are."""
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import torch
+
+from common.judge.check.cases import Case
+from common.judge.check.inputs import CaseUnusable, build_model, make_inputs
+from common.judge.check.measure import finite_share, is_inexact, rms, rms_difference
+from common.judge.check.policy import CheckPolicy, set_backend_precision
+from common.judge.check.structure import flatten, rebuild
+from common.judge.check.task import TaskModule, TaskProblem
+from common.judge.check.widen import in_fp64
+
+_UNKNOWN_NOISE = 4.0
+"""Epsilons of error assumed of eager where fp64 is not to be had: a long sum's usual error in fp32."""
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """How precise one output can be asked to be. All are RMS over the elements finite in eager and fp64."""
+
+    value: float
+    """RMS of the fp64 result."""
+    eager: float
+    """Eager's error against fp64."""
+    noise: float
+    """Change of the fp64 result when inputs and weights move by half a unit in their last place: what a backward
+    stable kernel may not avoid, also where eager is right by luck."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The reference of one case. Leaves are tensors (detached, on the device) or plain numbers.
+
+    `unusable` says why the case cannot be judged by: the task does not accept it, or is not finite there.
+    """
+
+    task: TaskModule = field(repr=False)
+    case: Case
+    device: torch.device
+    spec: str = ""
+    eager: tuple[Any, ...] = field(default=(), repr=False)
+    exact: tuple[Any, ...] = field(default=(), repr=False)
+    scales: tuple[Scale | None, ...] = ()
+    aliases: tuple[bool, ...] = ()
+    """Whether eager's own output is a view of an input."""
+    unusable: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return not self.unusable
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held on the device."""
+        return sum(t.numel() * t.element_size() for t in (*self.eager, *self.exact) if isinstance(t, torch.Tensor))
+
+
+def reference(task: TaskModule, case: Case, device: torch.device | str, policy: CheckPolicy) -> Expected:
+    """Compute a case's reference; once per task, case and device.
+
+    Where fp64 cannot be had (an operation without it, no memory) eager stands in for it and the noise is estimated
+    from the dtype. Raises TaskProblem where the task fails on its own inputs.
+    """
+    device = torch.device(device)
+    blank = Expected(task=task, case=case, device=device)
+    try:
+        return _reference(blank, policy)
+    except CaseUnusable as reason:
+        return _unusable(blank, str(reason))
+    except TaskProblem as problem:
+        if not case.held_out:
+            raise
+        return _unusable(blank, str(problem))
+
+
+def _unusable(expected: Expected, reason: str) -> Expected:
+    return Expected(task=expected.task, case=expected.case, device=expected.device, unusable=reason)
+
+
+def _reference(blank: Expected, policy: CheckPolicy) -> Expected:
+    task, case, device = blank.task, blank.case, blank.device
+    inputs = make_inputs(task, case, device)
+    model = build_model(task, case, device)
+    spec, eager, aliases = run_eager(model, inputs, policy.precision)
+    exact = run_wide(model, inputs)
+    nudged = run_wide(nudge_model(model, case.seed), [nudge(x, case.seed + i) for i, x in enumerate(inputs)])
+    scales = tuple(
+        _scale(leaf, None if exact is None else exact[i], None if nudged is None else nudged[i])
+        for i, leaf in enumerate(eager)
+    )
+    expected = Expected(
+        task=task, case=case, device=device, spec=spec, eager=eager, exact=tuple(exact or map(_as_double, eager)),
+        scales=scales, aliases=aliases,
+    )
+    share = min((finite_share(leaf) for leaf in eager if isinstance(leaf, torch.Tensor)), default=1.0)
+    if share < policy.least_finite:
+        return _unusable(blank, f"only {share:.0%} of the task's own result is finite")
+    return expected
+
+
+def run_eager(model: torch.nn.Module, inputs: Sequence[Any], precision: str) -> tuple[str, tuple[Any, ...], tuple[bool, ...]]:
+    """Structure, leaves and aliasing of the model's result in its own dtype. TaskProblem where it raises."""
+    set_backend_precision(precision)
+    given = copy.deepcopy(list(inputs))
+    storages = {x.untyped_storage().data_ptr() for x in flatten(given)[1] if isinstance(x, torch.Tensor)}
+    try:
+        with torch.no_grad():
+            spec, leaves = flatten(copy.deepcopy(model)(*given))
+    except ValueError as error:
+        raise TaskProblem(f"the model's result cannot be compared: {error}") from None
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise TaskProblem(f"the model does not run: {type(error).__name__}: {first}") from error
+    aliases = tuple(isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() in storages for x in leaves)
+    return spec, tuple(x.detach().clone() if isinstance(x, torch.Tensor) else x for x in leaves), aliases
+
+
+def run_wide(
+    model: torch.nn.Module, inputs: Sequence[Any], rounding: str | None = None, *, everywhere: bool = False
+) -> tuple[Any, ...] | None:
+    """The result's leaves in fp64 (or rounded, see Widen); None where torch cannot."""
+    try:
+        wide = copy.deepcopy(model).double()
+        given = _map_floats(copy.deepcopy(list(inputs)), torch.Tensor.double)
+        with torch.no_grad(), in_fp64(rounding, everywhere=everywhere):
+            leaves = flatten(wide(*given))[1]
+    except (RuntimeError, TypeError, NotImplementedError, ValueError):
+        return None
+    return tuple(_as_double(leaf) for leaf in leaves)
+
+
+def nudge_model(model: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """A copy whose parameters and buffers moved by at most half a unit in the last place."""
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for i, tensor in enumerate((*moved.parameters(), *moved.buffers())):
+            if tensor.is_floating_point() and tensor.dtype != torch.float64:
+                tensor.data = nudge(tensor.data, seed - 1 - i)
+    return moved
+
+
+def nudge(value: Any, seed: int) -> Any:
+    """Floating tensors as fp64, each value moved by up to half its dtype's epsilon, relatively; the rest as it is."""
+    return _map_floats([value], lambda tensor: _nudged(tensor, seed))[0]
+
+
+def _nudged(tensor: torch.Tensor, seed: int) -> torch.Tensor:
+    generator = torch.Generator(tensor.device).manual_seed(seed % 2**63)
+    moves = torch.rand(tensor.shape, generator=generator, device=tensor.device, dtype=torch.float64) - 0.5
+    return tensor.double() * (1 + moves * torch.finfo(tensor.dtype).eps)
+
+
+def _map_floats(values: list[Any], change: Any) -> list[Any]:
+    leaves = flatten(values)[1]
+    return list(rebuild(values, [
+        change(leaf) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf for leaf in leaves
+    ]))
+
+
+def _as_double(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor) or not is_inexact(leaf):
+        return leaf
+    return leaf.detach().to(torch.complex128 if leaf.is_complex() else torch.float64)
+
+
+def _scale(eager: Any, exact: Any, nudged: Any) -> Scale | None:
+    if not isinstance(eager, torch.Tensor) or not is_inexact(eager):
+        return None
+    if exact is None or nudged is None:
+        return Scale(value=rms(eager), eager=0.0, noise=_UNKNOWN_NOISE * torch.finfo(eager.dtype).eps * rms(eager))
+    return Scale(value=rms(exact), eager=rms_difference(eager, exact), noise=rms_difference(nudged, exact))
