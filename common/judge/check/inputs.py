@@ -71,8 +71,9 @@ def build_model(task: TaskModule, case: Case, device: torch.device | str) -> tor
 def make_inputs(task: TaskModule, case: Case, device: torch.device | str) -> list[Any]:
     """The positional inputs of a case, on the device.
 
-    CaseUnusable where the task has no such case. The same task, case and device give the same values. A case that edits another gives new tensors with the values
-    the other's buffers hold after the edit; writing them into those buffers is the caller's part.
+    CaseUnusable where the task has no such case. The same task, case and device give the same values; on the meta
+    device there are shapes alone. A case that edits another gives new tensors with the values the other's buffers
+    hold after the edit: writing them into those buffers is the caller's part.
     """
     device = torch.device(device)
     if case.edits:

@@ -40,7 +40,8 @@ def finite_share(values: torch.Tensor) -> float:
     """Share of the elements that are finite; 1 for an empty tensor."""
     if not is_inexact(values) or values.numel() == 0:
         return 1.0
-    return sum(int(torch.isfinite(piece).sum()) for (piece,) in pieces(values)) / (values.numel() * (1 + values.is_complex()))
+    parts = 2 if values.is_complex() else 1
+    return sum(int(torch.isfinite(piece).sum()) for (piece,) in pieces(values)) / (values.numel() * parts)
 
 
 def is_inexact(values: torch.Tensor) -> bool:

@@ -31,7 +31,8 @@ def misplaced(got: torch.Tensor, eager: torch.Tensor, exact: torch.Tensor) -> Mi
         return _surplus(got, surplus)
     missing = ~odd & eager_odd & exact_odd
     if bool(missing.any()):
-        return Misplaced(f"{int(missing.sum())} values are finite where the task's are NaN or infinite", "finite", missing)
+        what = f"{int(missing.sum())} values are finite where the task's are NaN or infinite"
+        return Misplaced(what, "finite", missing)
     differ = odd & eager_odd & exact_odd & ~_same(got, exact) & ~_same(got, eager)
     if bool(differ.any()):
         return Misplaced(f"{int(differ.sum())} values are another NaN or infinity than the task's", "kind", differ)

@@ -18,7 +18,8 @@ class CheckPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float = 16.0
     """Candidate's RMS error over eager's own, both against fp64, above which a result is wrong.
 
-    Calibrated by `python -m bench.error_ratio`: honest sequential sums reach 8.9, the mildest wrong kernels are far above.
+    Calibrated by `python -m bench.error_ratio`: honest sequential sums reach 8.9,
+    the mildest wrong kernels are far above.
     """
     ratio_half: float = 8.0
     """The same for outputs in fp16 and bf16: both sides round their result, so honest kernels stay near 1."""

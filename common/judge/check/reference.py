@@ -104,7 +104,9 @@ def _reference(blank: Expected, policy: CheckPolicy) -> Expected:
     return expected
 
 
-def run_eager(model: torch.nn.Module, inputs: Sequence[Any], precision: str) -> tuple[str, tuple[Any, ...], tuple[bool, ...]]:
+def run_eager(
+    model: torch.nn.Module, inputs: Sequence[Any], precision: str
+) -> tuple[str, tuple[Any, ...], tuple[bool, ...]]:
     """Structure, leaves and aliasing of the model's result in its own dtype. TaskProblem where it raises."""
     set_backend_precision(precision)
     given = copy.deepcopy(list(inputs))

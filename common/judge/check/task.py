@@ -49,8 +49,9 @@ def load_task(source: str, *, constants: Mapping[str, int] | None = None) -> Tas
     module = _execute(tree, source, constants or {})
     missing = [name for name in _NEEDED if not callable(getattr(module, name, None))]
     if missing:
-        raise TaskProblem(f"the task defines no {' and no '.join(missing)}: a task is a Python file with a class Model, "
-                          "get_inputs() and get_init_inputs()")
+        raise TaskProblem(
+            f"the task defines no {' and no '.join(missing)}: it must have a class Model, get_inputs(), get_init_inputs()"
+        )
     return TaskModule(source=source, module=module, constants=found)
 
 
@@ -102,7 +103,7 @@ def _integer(node: ast.expr) -> int | None:
             return None
         case ast.Constant(value=int(value)):
             return value
-        case ast.BinOp(left=left, op=ast.Mult() | ast.Add() | ast.Sub() | ast.FloorDiv() | ast.Pow() as op, right=right):
+        case ast.BinOp(left=left, op=op, right=right):
             return _arithmetic(op, _integer(left), _integer(right))
     return None
 

@@ -79,4 +79,5 @@ def _signal(ours: Any, theirs: Any, scale: Any) -> bool:
         return True
     if not is_inexact(ours) or scale is None:
         return not torch.equal(ours, theirs)
-    return rms_difference(ours.to(theirs.device), theirs) > _SIGNAL * max(scale.eager, scale.noise)
+    threshold: float = _SIGNAL * max(scale.eager, scale.noise)
+    return rms_difference(ours.to(theirs.device), theirs) > threshold

@@ -15,6 +15,7 @@ _PRODUCTS = {
     "bilinear", "einsum", "tensordot", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "scaled_dot_product_attention", "chain_matmul", "inner", "outer",
 }
+_VIEWS = {"__get__", "view", "reshape", "permute", "transpose", "unsqueeze", "squeeze", "expand", "double"}
 _MANTISSA = {"tf32": 10, "fp16": 10, "bf16": 7}
 
 
@@ -56,7 +57,7 @@ def _writes_first(name: str) -> bool:
 
 def _computes(name: str) -> bool:
     """Views and attribute reads keep their storage; rounding them would only copy."""
-    return name not in ("__get__", "view", "reshape", "permute", "transpose", "unsqueeze", "squeeze", "expand", "double")
+    return name not in _VIEWS
 
 
 def _wide(item: Any) -> Any:
