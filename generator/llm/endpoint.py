@@ -93,7 +93,7 @@ class Endpoint:
             generated = await self._generated(text, token_ids)
             return prompts.extended(prompt, generated, await self._suffix(suffix), in_fence=True)
         if self.capabilities.continues:
-            return prompts.prefilled(prompt, text, suffix)
+            return prompts.prefilled(prompt, text, suffix, self.profile)
         return prompts.quoted(prompt, text, self.profile)
 
     async def resume_prompt(self, prompt: Prompt, *, text: str, token_ids: Sequence[int] | None) -> Prompt:
@@ -103,7 +103,7 @@ class Endpoint:
             generated = await self._generated(text, token_ids)
             go_on = prompts.extended(prompt, generated, (), in_fence=prompt.in_fence)
         elif self.capabilities.continues:
-            go_on = prompts.prefilled(prompt, text, "")
+            go_on = prompts.prefilled(prompt, text, "", self.profile)
         else:
             raise CannotContinue("this endpoint takes chat messages only and cannot go on from a prefix: start again")
         at = (prompt.first_token + len(token_ids or ()), prompt.first_char + len(text))

@@ -37,9 +37,12 @@ def fork_suffix(text: str, prompt: Prompt, profile: Profile, language: str) -> s
 
     `text` is what was generated up to the fork. ValueError where the reasoning had already ended by then.
     """
-    if profile.closing in text:
+    marked = text.lstrip().startswith(profile.opening)
+    # In a chat the reasoning may come in a field of its own, without markers.
+    answered = profile.closing in text or (text and not marked and prompt.channel is None and prompt.token_ids)
+    if answered:
         raise ValueError("the reasoning ends before this position: there is nothing to fork")
-    opened = prompt.channel == "reasoning" or text.lstrip().startswith(profile.opening)
+    opened = marked or prompt.channel == "reasoning" or prompt.token_ids is None
     return ("" if opened else profile.opening) + profile.close_with + f"```{language}\n"
 
 
@@ -51,11 +54,17 @@ def extended(prompt: Prompt, generated: tuple[int, ...], suffix: tuple[int, ...]
     return msgspec.structs.replace(prompt, token_ids=ids, channel="answer", in_fence=in_fence)
 
 
-def prefilled(prompt: Prompt, text: str, suffix: str) -> Prompt:
-    """A chat whose last message is the assistant's, to be continued by the endpoint."""
-    message = {"role": "assistant", "content": text + suffix}
+def prefilled(prompt: Prompt, text: str, suffix: str, profile: Profile) -> Prompt:
+    """A chat whose last message is the assistant's, to be continued by the endpoint. A template adds nothing to such
+    a message, so the opening marker is always in it."""
+    messages = list(prompt.messages)
+    if prompt.prefilled:
+        content = messages.pop()["content"] + text
+    else:
+        content = ("" if text.lstrip().startswith(profile.opening) else profile.opening) + text
+    message = {"role": "assistant", "content": content + suffix}
     return msgspec.structs.replace(
-        prompt, messages=(*prompt.messages, message), channel="answer", in_fence=True, prefilled=True
+        prompt, messages=(*messages, message), channel="answer", in_fence=True, prefilled=True
     )
 
 
