@@ -4,9 +4,10 @@ Order of use: `load_task`, `check_task` (once a task), `plan_cases` (once a verd
 `reference` (skip it where `unusable`), `make_inputs` for the candidate, `compare`, and `to_feedback` for a finding.
 """
 from common.judge.check.cases import Case, fresh_case
-from common.judge.check.compare import Finding, Returned, compare, error_ratios
+from common.judge.check.compare import Returned, compare, error_ratios
 from common.judge.check.compiler import compiler_feedback
 from common.judge.check.feedback import to_feedback
+from common.judge.check.finding import Finding
 from common.judge.check.inputs import CaseUnusable, build_model, make_init_inputs, make_inputs
 from common.judge.check.plan import plan_cases
 from common.judge.check.policy import CheckPolicy, policy_for, set_backend_precision

@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["own", "normal", "large", "small", "negative", "sparse", "integers"]
+Kind = Literal["own", "normal", "scaled", "large", "small", "negative", "sparse", "integers"]
+"""`scaled` is the task's own draw times 1,000, `large` a normal one: of both signs whatever the task draws."""
 Layout = Literal["own", "sliced", "strided"]
 Rows = Literal["own", "fewer", "more"]
 
@@ -67,6 +68,7 @@ def base_cases(secret: bytes) -> list[Case]:
         case("edited", edits="own", seed=derive(secret, "own")),
         case("own-again"),
         case("normal", kind="normal"),
+        case("scaled", kind="scaled"),
         case("large", kind="large"),
         case("small", kind="small"),
         case("negative", kind="negative"),

@@ -1,19 +1,21 @@
-"""Compare what a candidate returned with what was expected: structure, type, dtype, shape, places, then values."""
+"""Compare what a candidate returned with what was expected: structure, form of each output, then its values."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import torch
 
-from common.judge.check.measure import is_inexact, rms_difference
-from common.judge.check.pattern import differences, pattern_of
+from common.judge.check.finding import Finding
+from common.judge.check.measure import rms_difference
+from common.judge.check.pattern import differences, is_stale, pattern_of
 from common.judge.check.places import misplaced
 from common.judge.check.policy import CheckPolicy
 from common.judge.check.precision import lower_precision
-from common.judge.check.reference import Expected, Scale
+from common.judge.check.reference import Expected
 from common.judge.check.structure import same_structure
-from common.messages.judgement import Difference, Outcome
+from common.messages.judgement import Outcome
 
 Overlap = Literal["", "input", "earlier output", "other output"]
 
@@ -32,116 +34,100 @@ class Returned:
     """Whose storage it shares: a caller who keeps one finds it changed by the other."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Why a result is not right. Judged per case; the first finding of a candidate decides."""
+def compare(
+    expected: Expected, spec: str, outputs: list[Returned], policy: CheckPolicy, *, previous: Expected | None = None
+) -> Finding | None:
+    """The first thing wrong with `outputs` (structure `spec`, see `flatten`), or None.
 
-    outcome: Outcome
-    case: str
-    what: str
-    """One sentence."""
-    output: int = 0
-    ratio: float | None = None
-    """Candidate's RMS error over eager's."""
-    limit: float | None = None
-    pattern: str = ""
-    precision: str = ""
-    """The lower precision in which the result would be right."""
-    differences: tuple[Difference, ...] = ()
-    record: dict[str, Any] = field(default_factory=dict)
-    """Evidence: error, eager's error, noise, share of elements that differ."""
-
-
-def compare(expected: Expected, spec: str, outputs: list[Returned], policy: CheckPolicy) -> Finding | None:
-    """The first thing wrong with `outputs` (structure `spec`, see `flatten`), or None."""
-    case = expected.case.name
+    `previous` is the reference of the call before this one: with it a stale result is named as such.
+    """
     if not same_structure(expected.spec, spec) or len(outputs) != len(expected.eager):
-        return Finding(Outcome.WRONG_SHAPE, case, f"forward returned {spec}, the task returns {expected.spec}")
+        what = f"forward returned {spec[:200]}, the task returns {expected.spec[:200]}"
+        return Finding(outcome=Outcome.WRONG_SHAPE, case=expected.case, what=what)
     for index, returned in enumerate(outputs):
-        if finding := _form(expected, index, returned) or _values(expected, index, returned.value, policy):
-            return finding
+        finding = _form(expected, index, returned) or _values(expected, index, returned.value, policy)
+        if finding:
+            return _named(finding, expected, returned.value, previous)
     return None
 
 
 def error_ratios(expected: Expected, outputs: list[Any], policy: CheckPolicy) -> list[float]:
-    """Error ratio of each floating output, for the record and for calibration; same shapes are taken for granted."""
+    """Error ratio of each floating output, for the record and for calibration; shapes and dtypes must be right."""
     return [
-        _ratio(rms_difference(value.to(expected.device), exact), scale, value.dtype, policy)
-        for value, exact, scale in zip(outputs, expected.exact, expected.scales, strict=True)
-        if scale is not None
+        rms_difference(value.to(expected.device), exact) / unit_of_error(expected, i, policy)
+        for i, (value, exact) in enumerate(zip(outputs, expected.exact, strict=True))
+        if expected.scales[i] is not None
     ]
+
+
+def unit_of_error(expected: Expected, index: int, policy: CheckPolicy) -> float:
+    """One unit of error: eager's own, at least what the inputs' rounding alone makes, at least the floor."""
+    return max(_eager_unit(expected, index, policy), expected.noise[index])
+
+
+def _eager_unit(expected: Expected, index: int, policy: CheckPolicy) -> float:
+    scale, info = expected.scales[index], torch.finfo(expected.eager[index].dtype)
+    assert scale is not None, "only floating outputs have an error ratio"
+    return max(scale.eager, policy.floor * info.eps * scale.value, info.tiny)
 
 
 def _form(expected: Expected, index: int, got: Returned) -> Finding | None:
     """Everything about an output but its values."""
-    case, eager = expected.case.name, expected.eager[index]
-    where = f"output {index}" if len(expected.eager) > 1 else "the output"
+    eager = expected.eager[index]
     if not isinstance(eager, torch.Tensor):
         return None
+    ours, value = _word(expected, index), got.value
     if got.type_name not in ("Tensor", "Parameter"):
-        what = f"{where} is a {got.type_name}, whose work may not be done when forward returns: return a plain tensor"
-        return Finding(Outcome.CHEATED, case, what, index)
-    value: torch.Tensor = got.value
+        what = f"{ours} is a {got.type_name}, whose work may not be done when forward returns: return a plain tensor"
+        return _finding(Outcome.CHEATED, expected, index, what)
     if value.dtype != eager.dtype:
-        what = f"{where} is {_name(value.dtype)}, the task's is {_name(eager.dtype)}"
-        return Finding(Outcome.WRONG_DTYPE, case, what, index)
+        what = f"{ours} is {_name(value.dtype)}, the task's is {_name(eager.dtype)}"
+        return _finding(Outcome.WRONG_DTYPE, expected, index, what)
     if value.shape != eager.shape:
-        what = f"{where} has shape {tuple(value.shape)}, the task's is {tuple(eager.shape)}"
-        return Finding(Outcome.WRONG_SHAPE, case, what, index)
+        what = f"{ours} has shape {tuple(value.shape)}, the task's is {tuple(eager.shape)}"
+        return _finding(Outcome.WRONG_SHAPE, expected, index, what)
     if got.device and got.device != expected.device.type:
-        return Finding(
-            Outcome.RUNTIME_ERROR, case, f"{where} is on {got.device}, the task's is on {expected.device.type}", index
-        )
+        what = f"{ours} is on {got.device}, the task's is on {expected.device.type}"
+        return _finding(Outcome.RUNTIME_ERROR, expected, index, what)
     if got.overlap and not (got.overlap == "input" and expected.aliases[index]):
-        return Finding(Outcome.WRONG_VALUES, case, f"{where} shares its memory with an {got.overlap}", index,
-                       pattern="aliased")
+        what = f"{ours} shares its memory with an {got.overlap}: a caller who keeps one finds it changed by the other"
+        return _finding(Outcome.WRONG_VALUES, expected, index, what.replace("an other", "another"), pattern="aliased")
     return None
 
 
 def _values(expected: Expected, index: int, got: Any, policy: CheckPolicy) -> Finding | None:
-    eager, exact, scale = expected.eager[index], expected.exact[index], expected.scales[index]
+    eager, exact = expected.eager[index], expected.exact[index]
     if not isinstance(eager, torch.Tensor):
         return _number(expected, index, got)
     got = got.to(expected.device)
-    if scale is None:
+    if expected.scales[index] is None:
         return _discrete(expected, index, got, policy)
     if wrong := misplaced(got, eager, exact):
-        return Finding(Outcome.WRONG_VALUES, expected.case.name, wrong.what, index, pattern=wrong.pattern,
-                       differences=differences(got, exact, wrong.where))
-    return _rounded(expected, index, got, scale, policy)
+        return _finding(Outcome.WRONG_VALUES, expected, index, wrong.what, pattern=wrong.pattern,
+                        differences=differences(got, exact, wrong.where))
+    return _rounded(expected, index, got, policy)
 
 
-def _rounded(expected: Expected, index: int, got: torch.Tensor, scale: Scale, policy: CheckPolicy) -> Finding | None:
-    """Floating values by error ratio."""
-    exact = expected.exact[index]
+def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> Finding | None:
+    """Floating values, by error ratio; what the inputs' rounding makes is computed for a suspect only."""
+    exact, limit = expected.exact[index], policy.ratio_for(got.dtype)
     error = rms_difference(got, exact)
-    ratio, limit = _ratio(error, scale, got.dtype, policy), policy.ratio_for(got.dtype)
-    if ratio <= limit:
+    if error <= limit * _eager_unit(expected, index, policy):
+        return None
+    unit = unit_of_error(expected, index, policy)
+    if error <= limit * unit:
         return None
     lower = lower_precision(expected, index, got, error)
     if lower and lower.allowed(policy.precision):
         return None
-    far = (got.to(exact.dtype) - exact).abs() > limit * _unit(scale, got.dtype, policy)
-    pattern = pattern_of(got, exact, far, expected, index)
-    record = {"error": error, "eager_error": scale.eager, "noise": scale.noise, "rms": scale.value,
-              "share": float(far.double().mean())}
-    if lower:
-        what = f"right only in {lower.name}: the error is {ratio:.0f} times eager's (limit {limit:.0f})"
-        return Finding(Outcome.PRECISION_DOWNGRADE, expected.case.name, what, index, ratio, limit, pattern, lower.name,
-                       differences(got, exact, far), record)
-    what = f"the error is {ratio:.3g} times eager's (limit {limit:.0f}), {record['share']:.1%} of the values are off"
-    return Finding(Outcome.WRONG_VALUES, expected.case.name, what, index, ratio, limit, pattern, "",
-                   differences(got, exact, far), record)
-
-
-def _unit(scale: Scale, dtype: torch.dtype, policy: CheckPolicy) -> float:
-    """One unit of error: eager's own, at least what the inputs' rounding alone makes, at least the floor."""
-    info = torch.finfo(dtype)
-    return max(scale.eager, scale.noise, policy.floor * info.eps * scale.value, info.tiny)
-
-
-def _ratio(error: float, scale: Scale, dtype: torch.dtype, policy: CheckPolicy) -> float:
-    return error / _unit(scale, dtype, policy)
+    far = (got.to(exact.dtype) - exact).abs() > limit * unit
+    share = float(far.double().mean())
+    return _finding(
+        Outcome.PRECISION_DOWNGRADE if lower else Outcome.WRONG_VALUES, expected, index,
+        f"the error is {error / unit:.3g} times eager's (limit {limit:.0f}), {share:.1%} of the values are far off",
+        ratio=error / unit, limit=limit, share=share, precision=lower.name if lower else "",
+        pattern="" if lower else pattern_of(got, exact, far), differences=differences(got, exact, far),
+    )
 
 
 def _discrete(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> Finding | None:
@@ -151,29 +137,46 @@ def _discrete(expected: Expected, index: int, got: torch.Tensor, policy: CheckPo
     wrong, granted = int(far.sum()), int(policy.ratio * int((eager != exact).sum()))
     if wrong <= granted:
         return None
-    pattern = pattern_of(got, exact, far, expected, index)
-    return Finding(Outcome.WRONG_VALUES, expected.case.name, f"{wrong} of {got.numel()} values differ", index,
-                   pattern=pattern, differences=differences(got, exact, far), record={"share": wrong / got.numel()})
+    return _finding(
+        Outcome.WRONG_VALUES, expected, index, f"{wrong} of {got.numel()} values differ", share=wrong / got.numel(),
+        pattern=pattern_of(got, exact, far), differences=differences(got, exact, far),
+    )
 
 
 def _number(expected: Expected, index: int, got: Any) -> Finding | None:
+    """A plain Python number: a float within rounding of fp32, anything else equal."""
     eager, exact = expected.eager[index], expected.exact[index]
     if type(got) is not type(eager):
         what = f"output {index} is {type(got).__name__}, the task's is {type(eager).__name__}"
-        return Finding(Outcome.WRONG_DTYPE, expected.case.name, what, index)
-    if isinstance(eager, float):
-        unit = max(abs(eager - exact), torch.finfo(torch.float32).eps * abs(exact))
-        right = got == eager or abs(got - exact) <= 16 * unit or (got != got and eager != eager)
-    else:
-        right = got in (eager, exact)
-    return None if right else Finding(
-        Outcome.WRONG_VALUES, expected.case.name, f"output {index} is {got!r}, the task's is {eager!r}", index
-    )
+        return _finding(Outcome.WRONG_DTYPE, expected, index, what)
+    if _close(got, eager, exact) if isinstance(eager, float) else got in (eager, exact):
+        return None
+    return _finding(Outcome.WRONG_VALUES, expected, index, f"output {index} is {got!r}, the task's is {eager!r}")
+
+
+def _close(got: float, eager: float, exact: float) -> bool:
+    unit = max(abs(eager - exact), torch.finfo(torch.float32).eps * abs(exact))
+    return got == eager or (got != got and eager != eager) or abs(got - exact) <= 16 * unit
+
+
+def _named(finding: Finding, expected: Expected, got: Any, previous: Expected | None) -> Finding:
+    """The finding, called stale where what should have changed since the call before did not."""
+    if finding.outcome is not Outcome.WRONG_VALUES or previous is None or finding.output >= len(previous.exact):
+        return finding
+    before, now = previous.exact[finding.output], expected.exact[finding.output]
+    if isinstance(before, torch.Tensor) and before.shape == now.shape and is_stale(got.to(now.device), before, now):
+        return msgspec.structs.replace(finding, pattern="stale")
+    return finding
+
+
+def _finding(outcome: Outcome, expected: Expected, index: int, what: str, **fields: Any) -> Finding:
+    return Finding(outcome=outcome, case=expected.case, what=what, output=index, **fields)
+
+
+def _word(expected: Expected, index: int) -> str:
+    return "the output" if len(expected.eager) == 1 else f"output {index}"
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
-
-def inexact(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and is_inexact(value)

@@ -82,7 +82,8 @@ def _integers(own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 _DRAWS: dict[str, Draw] = {
     "normal": _normal,
-    "large": lambda own, generator: own.float() * _scale(own, 1e3),
+    "scaled": lambda own, generator: own.float() * _scale(own, 1e3),
+    "large": lambda own, generator: _normal(own, generator) * _scale(own, 1e3),
     "small": lambda own, generator: own.float() * _scale(own, 1e-3),
     "negative": _negative,
     "sparse": _sparse,

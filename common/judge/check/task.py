@@ -50,7 +50,7 @@ def load_task(source: str, *, constants: Mapping[str, int] | None = None) -> Tas
     missing = [name for name in _NEEDED if not callable(getattr(module, name, None))]
     if missing:
         raise TaskProblem(
-            f"the task defines no {' and no '.join(missing)}: it must have a class Model, get_inputs(), get_init_inputs()"
+            f"the task defines no {' and no '.join(missing)}: it needs a class Model, get_inputs(), get_init_inputs()"
         )
     return TaskModule(source=source, module=module, constants=found)
 
