@@ -93,8 +93,8 @@ _RULES: tuple[Rule, ...] = (
     (_pattern("sign"), "The wrong values have the opposite sign."),
     (_kind("negative"), "Right on other inputs, wrong on negative ones: nothing may assume inputs >= 0."),
     (_kind("large", "scaled"),
-     "Right on small inputs, wrong on large ones: a clamp, an approximation of exp or erf with a limited range, or sums "
-     "of squares that cancel."),
+     "Right on small inputs, wrong on large ones: a clamp, an approximation of exp or erf with a limited range, or "
+     "sums of squares that cancel."),
     (_kind("small"), "Right on other inputs, wrong on small ones: check the epsilon and absolute thresholds."),
     (_kind("sparse", "integers"), "Wrong where values are equal or zero: check ties, comparisons and empty rows."),
     (lambda finding, source: finding.limit is not None and finding.pattern == "everywhere",
