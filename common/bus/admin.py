@@ -1,0 +1,65 @@
+"""Creating streams and buckets; what waits in them; purging."""
+from __future__ import annotations
+
+from typing import Any
+
+from common.bus.connection import ApiError, Connection
+from common.bus.errors import Unreachable
+from common.bus.settings import BusSettings
+from common.bus.streams import all_configs, stream_of
+
+_NO_STREAM = 10059
+
+
+async def ensure_streams(connection: Connection, settings: BusSettings) -> None:
+    """Create what is missing and bring what differs to our limits. Safe to repeat, and from several clients at once."""
+    for config in all_configs(settings):
+        name = config["name"]
+        try:
+            await _ensure(connection, name, config)
+        except ApiError as error:
+            raise Unreachable(
+                f"the server refuses stream {name}: {error}; give it more room, lower SPECGEN_BUS_STREAM_MIB, "
+                "or use another state directory"
+            ) from None
+
+
+async def _ensure(connection: Connection, name: str, config: dict[str, Any]) -> None:
+    """Looks before it creates: a restarted server reserves a stream's room a second time when asked to create it."""
+    try:
+        there = (await connection.call(f"STREAM.INFO.{name}"))["config"]
+    except ApiError as error:
+        if error.code != _NO_STREAM:
+            raise
+        await connection.call(f"STREAM.CREATE.{name}", config)
+        return
+    if any(there.get(key) != value for key, value in config.items()):
+        await connection.call(f"STREAM.UPDATE.{name}", config)
+
+
+async def purge(connection: Connection, pattern: str) -> int:
+    """Remove what waits under a pattern; how many messages went."""
+    answer = await connection.call(f"STREAM.PURGE.{stream_of(pattern).name}", {"filter": pattern})
+    return int(answer["purged"])
+
+
+async def subjects(connection: Connection, pattern: str) -> dict[str, int]:
+    """Messages by subject under a pattern."""
+    return await stream_subjects(connection, stream_of(pattern).name, pattern)
+
+
+async def stream_subjects(connection: Connection, stream: str, pattern: str) -> dict[str, int]:
+    """Messages by subject under a pattern of one stream, gathered over the server's pages of 100,000 subjects."""
+    found: dict[str, int] = {}
+    while True:
+        answer = await connection.call(f"STREAM.INFO.{stream}", {"subjects_filter": pattern, "offset": len(found)})
+        page = answer["state"].get("subjects") or {}
+        found |= page
+        if not page or len(found) >= answer.get("total", 0):
+            return found
+
+
+async def identity(connection: Connection, stream: str) -> tuple[str, int]:
+    """When the stream was created (a memory stream is new after a restart) and its last sequence."""
+    answer = await connection.call(f"STREAM.INFO.{stream}")
+    return answer["created"], int(answer["state"]["last_seq"])

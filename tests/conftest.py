@@ -1,0 +1,23 @@
+"""Fixtures shared by all tests: a real NATS server for a module, and a bus connected to it for a test."""
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from common.bus import Bus, BusSettings, Server
+from tests.servers import running_server
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the module. Tests share it: name runs differently. `nats_server.settings` is what clients need."""
+    settings = BusSettings(state_dir=str(tmp_path_factory.mktemp("nats")), lease_seconds=1.5)
+    with running_server(settings) as server:
+        yield server
+
+
+@pytest.fixture
+async def bus(nats_server: Server) -> AsyncIterator[Bus]:
+    async with await Bus.connect("test", nats_server.settings) as connected:
+        yield connected
