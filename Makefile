@@ -1,0 +1,34 @@
+# `make run`: environment, then the bundled task. `make test`: everything the tests need, then the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: env run test check soak clean
+
+env: $(READY)
+
+$(READY): pyproject.toml requirements/cpu.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@command -v g++ >/dev/null || { echo "g++ is needed: install it (on Debian: apt-get install g++)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/cpu.txt -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(READY)
+	$(BIN)/specgen run examples/rbf_sum/task.py --replay examples/rbf_sum/recording
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(READY) check
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,4 @@
+"""What two services use: messages, bus, settings, logs, task format, devices, the judge (a library) and the CLI.
+
+Imports no service.
+"""

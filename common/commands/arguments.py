@@ -1,0 +1,86 @@
+"""Options that several commands share, and what they become."""
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+import time
+from pathlib import Path
+
+from common.devices import DeviceSettings, discover
+from common.errors import UsageError
+from common.messages import Budget, Llm, RunSubmitted
+from common.task import PRECISIONS, read_task
+
+STOPS = ("mean", "first", "best", "never", "confident")
+STRATEGIES = ("refine", "explore")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a run is: task, model, budget, policies."""
+    parser.add_argument("task", type=Path, metavar="TASK.py", help="KernelBench-style file with the module to speed up")
+    parser.add_argument("--llm", metavar="URL", help="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000")
+    parser.add_argument("--model", default="", metavar="NAME", help="model at that endpoint (default: its only one)")
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="what the kernel is for (default: settings, cpu)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest precision allowed")
+    parser.add_argument("--allow-library", action="store_true", help="let a kernel of library calls only be the result")
+    parser.add_argument("--iterations", type=int, default=3, metavar="N", help="budget (default 3)")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="budget of generated tokens")
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="budget of wall time")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="refine")
+    parser.add_argument("--stop", choices=STOPS, default="mean", help="when a measured kernel ends an iteration")
+    parser.add_argument("--no-speculate", action="store_true", help="no forks: judge main answers only")
+    parser.add_argument("--drain-seconds", type=float, default=60.0, metavar="S",
+                        help="how long an iteration waits for results after its answer (default 60)")
+
+
+def submission(args: argparse.Namespace, url: str, devices: DeviceSettings) -> RunSubmitted:
+    """The message a command line becomes. UsageError where something cannot be used."""
+    budget = _budget(args)
+    if args.drain_seconds < 0:
+        raise UsageError("--drain-seconds cannot be negative")
+    task = read_task(args.task, precision=args.precision, allow_library=args.allow_library)
+    return RunSubmitted(
+        run=new_run_id(task.name), at=time.time(), task=task, budget=budget,
+        llm=Llm(url=url, model=args.model, api_key_env=args.api_key_env), strategy=args.strategy, device=devices.kind,
+        hardware=hardware(devices), speculate=not args.no_speculate, stop=args.stop, drain_seconds=args.drain_seconds,
+    )
+
+
+def check_endpoint_arguments(args: argparse.Namespace) -> None:
+    """UsageError unless exactly one source of generations is named, and well."""
+    replay = getattr(args, "replay", None)
+    if bool(args.llm) == bool(replay):
+        raise UsageError("name one model: --llm URL [--model NAME], or --replay RECORDING")
+    if args.llm and not re.match(r"https?://[^/\s]+", args.llm):
+        raise UsageError(f"--llm {args.llm} is no address: write http://HOST:PORT")
+
+
+def _budget(args: argparse.Namespace) -> Budget:
+    for name in ("iterations", "max_tokens", "max_seconds"):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"--{name.replace('_', '-')} is {value:g}: a budget must be more than zero")
+    return Budget(iterations=args.iterations, tokens=args.max_tokens, seconds=args.max_seconds)
+
+
+def new_run_id(task: str) -> str:
+    return f"{task}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def hardware(settings: DeviceSettings) -> str:
+    """What the prompt says about the device. UsageError where there is no such device."""
+    device = discover(settings)[-1]
+    if device.kind == "cuda":
+        return f"one {device.name}"
+    return f"{len(device.cores)} core(s) of {_cpu_name()}"
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    fields = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
+    wide = [flag for flag in ("avx2", "avx512f", "amx_tile") if flag in fields.get("flags", "").split()]
+    return " ".join([fields.get("model name", "a CPU"), *wide])
+

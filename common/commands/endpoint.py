@@ -1,0 +1,46 @@
+"""The endpoint a command line names: does anything answer there, or start the replay of a recording."""
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from common.errors import UsageError
+from common.supervise import Supervisor, python_service
+
+CONNECT_SECONDS = 5.0
+READY_SECONDS = 30.0
+
+
+class Ready(msgspec.Struct):
+    """What the replay endpoint writes once it listens."""
+
+    url: str
+
+
+def require_answer(url: str) -> None:
+    """UsageError where nothing accepts connections at `url`, so that nothing is started in vain."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no endpoint answers at {url} ({error}): start it, or correct --llm") from None
+
+
+async def start_replay(supervisor: Supervisor, recording: str, rate: float | None, ready_file: Path) -> str:
+    """Start the replay endpoint and return its address once it listens."""
+    arguments = ["--recording", recording, "--port", "0", "--ready-file", str(ready_file)]
+    if rate is not None:
+        arguments += ["--rate", str(rate)]
+    supervisor.add(python_service("generator.replay", *arguments, name="replay"))
+    assert supervisor.failure is not None
+    async with asyncio.timeout(READY_SECONDS):
+        while not ready_file.exists() or not ready_file.read_bytes():
+            if supervisor.failure.done():
+                supervisor.failure.result()
+            await asyncio.sleep(0.05)
+    return msgspec.json.decode(ready_file.read_bytes(), type=Ready).url

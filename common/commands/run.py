@@ -1,0 +1,132 @@
+"""`specgen run`: one task from submission to report, on a system of its own or on one that is up."""
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from common.bus import Bus, BusSettings
+from common.commands.arguments import add_run_arguments, check_endpoint_arguments, submission
+from common.commands.endpoint import require_answer, start_replay
+from common.devices import DeviceSettings
+from common.errors import UsageError
+from common.logs import configure
+from common.messages import RunSubmitted
+from common.report.events import collect
+from common.report.folder import write_folder
+from common.report.live import live_view
+from common.report.summary import Summary
+from common.report.watch import Watch
+from common.service import unique_name
+from common.settings import load, refuse_unknown
+from common.supervise import Supervisor
+from common.system import is_up, local_system, make_plan
+
+NAME = "run"
+HELP = "optimise one task: start what is needed, show progress, leave the best kernel and a report"
+EXAMPLES = """\
+  specgen run examples/rbf_sum/task.py --replay examples/rbf_sum/recording
+  specgen run task.py --llm http://127.0.0.1:8000 --iterations 10 --max-seconds 1800
+  specgen run task.py --llm https://host/v1 --model name --api-key-env MY_KEY --out runs/mine"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_arguments(parser)
+    parser.add_argument("--replay", metavar="RECORDING", help="play a recording in place of a model")
+    parser.add_argument("--rate", type=float, metavar="N", help="its tokens a second (default: the recording's own)")
+    parser.add_argument("--validators", type=int, metavar="N", help="validator processes (default: one a device)")
+    parser.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/<run>)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 with a valid kernel that beats eager, 1 without, 2 where the input cannot be used."""
+    check_endpoint_arguments(args)
+    refuse_unknown()
+    configure("run")
+    devices = load("devices", DeviceSettings, kind=args.device)
+    submitted = submission(args, args.llm or "", devices)
+    if args.llm:
+        require_answer(args.llm)
+    folder = (args.out or Path("runs") / submitted.run).absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty: name another folder with --out")
+    try:
+        summary = asyncio.run(_interruptible(_run(args, submitted, folder)))
+    except asyncio.CancelledError:
+        print("interrupted; everything was ended", file=sys.stderr)
+        return 130
+    _print_end(summary, folder)
+    return 0 if summary.best and summary.best.speedup > 1.0 else 1
+
+
+async def _interruptible(work: Coroutine[Any, Any, Summary]) -> Summary:
+    """Ctrl-C and SIGTERM cancel the work, whose blocks then end everything they started."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    return await task
+
+
+async def _run(args: argparse.Namespace, submitted: RunSubmitted, folder: Path) -> Summary:
+    async with _system(args, folder) as (settings, supervisor):
+        url = await _endpoint(args, supervisor, folder)
+        submitted = msgspec.structs.replace(submitted, llm=msgspec.structs.replace(submitted.llm, url=url))
+        async with await Bus.connect(unique_name("cli"), settings) as bus:
+            await bus.record(submitted, expect_new=True)
+            watch = Watch(bus, submitted.run)
+            with live_view(watch) as view:
+                await _or_failure(watch.until_ended(view.show), supervisor)
+            return write_folder(folder, await collect(bus, submitted.run))
+
+
+@asynccontextmanager
+async def _system(args: argparse.Namespace, folder: Path) -> AsyncIterator[tuple[BusSettings, Supervisor]]:
+    """The system that `specgen up` runs, if one answers; else one of our own with its state under `folder`."""
+    settings = load("bus", BusSettings)
+    if await is_up(settings):
+        async with Supervisor(folder / "logs") as supervisor:
+            yield settings, supervisor
+        return
+    plan = make_plan(
+        folder, state_dir=folder / "state", device=args.device, validators=args.validators, profilers=args.profilers
+    )
+    async with local_system(plan) as system:
+        yield system.bus, system.supervisor
+
+
+async def _endpoint(args: argparse.Namespace, supervisor: Supervisor, folder: Path) -> str:
+    if args.replay:
+        return await start_replay(supervisor, args.replay, args.rate, folder / "logs" / "replay.json")
+    return str(args.llm)
+
+
+async def _or_failure(work: Coroutine[Any, Any, None], supervisor: Supervisor) -> None:
+    """Wait for the run; a service that cannot start at all ends the wait with its own message."""
+    assert supervisor.failure is not None
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task, supervisor.failure}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            supervisor.failure.result()
+        await task
+    finally:
+        task.cancel()
+
+
+def _print_end(summary: Summary, folder: Path) -> None:
+    if summary.best:
+        b = summary.best
+        print(f"\nbest: {b.speedup:.2f}x of eager ({b.low:.2f} to {b.high:.2f}), {folder / 'best.py'}")
+    else:
+        cause = f": {summary.cause}" if summary.cause else ""
+        print(f"\nno valid kernel (ended by {summary.reason}{cause})")
+    print(f"report: {folder / 'report.md'}")

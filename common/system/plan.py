@@ -1,0 +1,72 @@
+"""Which processes a host runs, from the resolved settings. Pure but for looking at the host's devices."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from common.bus import BusSettings
+from common.devices import Device, DeviceSettings, discover, other_cores, own_cores
+from common.messages import Stage
+from common.settings import CONFIG_VARIABLE, known_sections, load, to_toml
+from common.supervise import Service, python_service
+
+_COORDINATORS = ("generator", "trigger", "scheduler")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a system needs to know before it starts."""
+
+    folder: Path
+    sections: Mapping[str, msgspec.Struct]
+    devices: tuple[Device, ...]
+    validators: int
+    profilers: int
+    extra: tuple[Service, ...] = field(default=())
+
+    @property
+    def bus(self) -> BusSettings:
+        settings = self.sections["bus"]
+        assert isinstance(settings, BusSettings)
+        return settings
+
+    def config_file(self) -> Path:
+        return self.folder / "specgen.toml"
+
+    def write_config(self) -> None:
+        """The resolved settings, without secrets: what every service of this system reads."""
+        public = dict(self.sections) | {"bus": self.bus.without_token()}
+        self.config_file().write_text(to_toml(public))
+
+    def services(self) -> list[Service]:
+        kind = self.sections["devices"]
+        assert isinstance(kind, DeviceSettings)
+        env, cores = {CONFIG_VARIABLE: str(self.config_file())}, other_cores(kind)
+        workers = [("validator", n) for n in range(self.validators)] + [("profiler", n) for n in range(self.profilers)]
+        return [
+            *self.extra,
+            *(python_service(name, env=env, cores=cores) for name in _COORDINATORS),
+            *(python_service(name, name=f"{name}-{n + 1}", env=env, cores=cores) for name, n in workers),
+        ]
+
+
+def make_plan(
+    folder: Path, *, state_dir: Path, device: str | None = None, validators: int | None = None,
+    profilers: int | None = None, extra: tuple[Service, ...] = (),
+) -> Plan:
+    """Resolve every section's settings for a system with its state in `state_dir`. UsageError as `load` has it."""
+    flags: dict[str, dict[str, Any]] = {"bus": {"state_dir": str(state_dir)}, "devices": {"kind": device}}
+    sections = {name: load(name, section, **flags.get(name, {})) for name, section in known_sections().items()}
+    kind = sections["devices"]
+    assert isinstance(kind, DeviceSettings)
+    sections["devices"] = kind = msgspec.structs.replace(kind, cores=own_cores(kind))
+    devices = discover(kind)
+    only_validating = sum(device.stages == (Stage.VALIDATE,) for device in devices)
+    timing = sum(Stage.PROFILE in device.stages for device in devices)
+    return Plan(
+        folder, sections, devices, validators or only_validating or timing, profilers or timing, extra
+    )

@@ -1,0 +1,5 @@
+"""What validator and profiler share: taking jobs, holding a device, heartbeats, cancellation, draining.
+
+A job's way through: `pull.py` takes it, `attempt.py` compiles it, waits for a device (`device.py`), judges it and
+publishes the result; the job is acknowledged after its result is stored.
+"""

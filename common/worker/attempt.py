@@ -1,0 +1,62 @@
+"""One attempt at one job: compile without a device, then judge on one, then publish what was found."""
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from common.bus import Bus
+from common.devices import Device
+from common.judge import Artefact, Judge
+from common.messages import Job, Judgement, Profile, Stage, TaskSource, Verdict
+from common.worker.device import Devices
+
+Step = Callable[[TaskSource, Artefact, Device], Awaitable[Judgement]]
+
+
+class LeaseGone(Exception):
+    """The device was lost while the job ran on it: whatever was measured does not count."""
+
+
+class Attempt:
+    def __init__(self, bus: Bus, judge: Judge, devices: Devices, stage: Stage) -> None:
+        self._bus = bus
+        self._judge = judge
+        self._devices = devices
+        self._step: Step = judge.validate if stage is Stage.VALIDATE else judge.profile
+        self._result = Verdict if stage is Stage.VALIDATE else Profile
+
+    async def run(self, job: Job, taken_at: float) -> Judgement:
+        """Judge and publish. Raises JudgeFault or LeaseGone where the attempt failed."""
+        compiled = await self._judge.compile(job.task, job.source)
+        if isinstance(compiled, Judgement):
+            await self._publish(job, compiled, taken_at, None, None)
+            return compiled
+        async with self._devices.hold(job) as (device, lease):
+            judgement = await self._on_device(job, compiled, device, lease.lost)
+            await lease.check()
+        await self._publish(job, judgement, taken_at, device.id, lease.revision)
+        return judgement
+
+    async def _on_device(self, job: Job, artefact: Artefact, device: Device, lost: asyncio.Event) -> Judgement:
+        """The judge's step, given up the moment the lease is lost."""
+        step = asyncio.ensure_future(self._step(job.task, artefact, device))
+        watch = asyncio.ensure_future(lost.wait())
+        try:
+            await asyncio.wait({step, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if not step.done():
+                raise LeaseGone(f"the lease on {device.id} was lost")
+            return step.result()
+        finally:
+            watch.cancel()
+            step.cancel()
+            await asyncio.gather(step, watch, return_exceptions=True)
+
+    async def _publish(
+        self, job: Job, judgement: Judgement, taken_at: float, device: str | None, lease: int | None
+    ) -> None:
+        await self._bus.record(self._result(
+            run=job.run, iteration=job.iteration, candidate=job.candidate, attempt=job.attempt, at=time.time(),
+            worker=self._bus.name, device=device, lease=lease, queue_seconds=max(0.0, taken_at - job.requested_at),
+            judgement=judgement,
+        ))

@@ -1,0 +1,67 @@
+"""Holding a device: a lease on one whose role is this stage, told to everybody when taken and released."""
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from common.bus import STATE, Bus, Lease, LeaseHeld
+from common.devices import Device
+from common.logs import get_logger
+from common.messages import Assignment, Job, LeaseReleased, LeaseTaken, Stage
+
+log = get_logger()
+
+
+class Devices:
+    """The devices of this host as one stage sees them."""
+
+    def __init__(self, bus: Bus, stage: Stage, devices: tuple[Device, ...], poll: float) -> None:
+        self._bus = bus
+        self._stage = stage
+        self._devices = devices
+        self._poll = poll
+        self._roles: dict[str, tuple[Stage, ...]] = {}
+
+    async def follow_roles(self) -> None:
+        """Keep the roles up to date; a device the scheduler has not named serves nothing."""
+        async with self._bus.table(STATE).watch("assignment") as entries:
+            async for entry in entries:
+                self._roles = entry.decode(Assignment).roles
+
+    @asynccontextmanager
+    async def hold(self, job: Job) -> AsyncIterator[tuple[Device, Lease]]:
+        """Wait for a device and hold it for the block. The lease's `lost` event is set where it expired meanwhile."""
+        async with AsyncExitStack() as stack:
+            device, lease = await self._take(job, stack)
+            since = time.time()
+            await self._tell_taken(device, lease, job)
+            try:
+                yield device, lease
+            finally:
+                await self._tell_released(device, lease, since)
+
+    async def _take(self, job: Job, stack: AsyncExitStack) -> tuple[Device, Lease]:
+        while True:
+            for device in self._devices:
+                if device.kind == job.device and self._stage in self._roles.get(device.id, ()):
+                    try:
+                        lease = self._bus.lease(f"device.{device.id}", self._bus.name)
+                        return device, await stack.enter_async_context(lease)
+                    except LeaseHeld:
+                        continue
+            await asyncio.sleep(self._poll)
+
+    async def _tell_taken(self, device: Device, lease: Lease, job: Job) -> None:
+        await self._bus.emit(LeaseTaken(
+            device=device.id, worker=self._bus.name, at=time.time(), stage=self._stage, lease=lease.revision,
+            run=job.run, iteration=job.iteration, candidate=job.candidate,
+        ))
+
+    async def _tell_released(self, device: Device, lease: Lease, since: float) -> None:
+        now = time.time()
+        await self._bus.emit(LeaseReleased(
+            device=device.id, worker=self._bus.name, at=now, stage=self._stage, lease=lease.revision,
+            seconds=now - since, reason="lost" if lease.lost.is_set() else "done",
+        ))

@@ -1,0 +1,109 @@
+"""The generations of one iteration: started, granted as forks, resumed, ended."""
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from common.bus import Bus
+from common.logs import get_logger
+from common.messages import TokenJournal, pattern
+from generator.generation import FORK_PRIORITY, MAIN_PRIORITY, Finished, Generation
+from generator.llm import FORK, Endpoint, EndpointProblem, Prompt, Sampling
+from generator.settings import GeneratorSettings
+from generator.transcript import Transcript
+
+log = get_logger()
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A generation ended: by itself, or with a problem of the endpoint."""
+
+    name: str
+    finished: Finished | None
+    problem: str = ""
+
+
+class Generations:
+    """Each one that ends puts a `Done` into `inbox`."""
+
+    def __init__(
+        self, bus: Bus, endpoint: Endpoint, settings: GeneratorSettings, run: str, iteration: int,
+        inbox: asyncio.Queue[object],
+    ) -> None:
+        self._bus = bus
+        self._endpoint = endpoint
+        self._settings = settings
+        self._run = run
+        self._iteration = iteration
+        self._inbox = inbox
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.running: dict[str, Generation] = {}
+
+    async def start_main(self, text: str) -> int | None:
+        """Start the main generation, or go on with what the journal holds; then the token it goes on from."""
+        prompt = await self._endpoint.open_prompt([{"role": "user", "content": text}])
+        transcript = Transcript(self._run, self._iteration, MAIN)
+        transcript.restore(await self._journal(MAIN))
+        s = self._settings
+        sampling = Sampling(max_tokens=s.max_tokens, temperature=s.temperature, top_p=s.top_p)
+        self._start(MAIN, transcript, prompt, sampling, MAIN_PRIORITY)
+        return sum(transcript.token_counts()) if transcript.chars else None
+
+    async def start_fork(self, name: str, at_token: int | None, at_char: int) -> None:
+        """Fork the main generation at a position. ValueError where it cannot be forked there."""
+        main = self.running.get(MAIN)
+        if main is None:
+            raise ValueError("the reasoning has ended")
+        text, ids = main.transcript.cut(at_token, at_char)
+        prompt = await self._endpoint.fork_prompt(main.prompt, text=text, token_ids=ids)
+        await main.journal()
+        s = self._settings
+        sampling = Sampling(
+            max_tokens=s.fork_max_tokens, temperature=s.fork_temperature, top_p=s.fork_top_p, stop=FORK.stop
+        )
+        self._start(name, Transcript(self._run, self._iteration, name), prompt, sampling, FORK_PRIORITY)
+
+    def tokens(self) -> int:
+        """Tokens generated so far by generations that still run."""
+        return sum(sum(g.transcript.token_counts()) for g in self.running.values())
+
+    def ended(self, name: str) -> Generation:
+        self._tasks.pop(name)
+        return self.running.pop(name)
+
+    async def abort(self) -> list[Generation]:
+        """End all that run; closing a connection aborts its request at the engine. They stay journaled."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+        aborted = list(self.running.values())
+        self._tasks.clear()
+        self.running.clear()
+        return aborted
+
+    def _start(
+        self, name: str, transcript: Transcript, prompt: Prompt, sampling: Sampling, priority: int
+    ) -> None:
+        generation = Generation(self._bus, self._endpoint, self._settings, transcript, prompt, sampling, priority)
+        self.running[name] = generation
+        task = self._tasks[name] = asyncio.create_task(self._run_one(name, generation))
+        task.add_done_callback(self._report_bug)
+
+    def _report_bug(self, task: asyncio.Task[None]) -> None:
+        """What is no problem of the endpoint must not end in silence: the driver raises it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._inbox.put_nowait(error)
+
+    async def _run_one(self, name: str, generation: Generation) -> None:
+        try:
+            done = Done(name, await generation.run())
+        except EndpointProblem as problem:
+            done = Done(name, None, str(problem))
+        self._inbox.put_nowait(done)
+
+    async def _journal(self, name: str) -> list[TokenJournal]:
+        subject = pattern(TokenJournal, run=self._run, iteration=self._iteration, generation=name)
+        return [d.message for d in await self._bus.history(subject) if isinstance(d.message, TokenJournal)]

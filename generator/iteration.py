@@ -1,0 +1,256 @@
+"""One iteration: the main generation, the forks granted, the candidates proposed, the results accepted, the one end."""
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+
+from common.bus import Delivery
+from common.logs import get_logger
+from common.messages import (
+    AttemptRevoked,
+    CancelRun,
+    ForkRequest,
+    GenerationEnded,
+    GenerationStarted,
+    IterationEnded,
+    Profile,
+    RequestIgnored,
+    Stage,
+    StopRequest,
+    Verdict,
+)
+from generator.accept import close_out, judge_result, settle
+from generator.ending import Ending, ending, next_look
+from generator.extract import extract
+from generator.generation import Generation
+from generator.generations import MAIN, Done, Generations
+from generator.llm import EndpointProblem
+from generator.log import RunLog
+from generator.propose import name_of, propose
+
+log = get_logger()
+
+
+class IterationDriver:
+    """Drives the open iteration of a run from wherever it is to its end."""
+
+    def __init__(
+        self, run_log: RunLog, generations: Generations, inbox: asyncio.Queue[object], forks_per_iteration: int
+    ) -> None:
+        self._log = run_log
+        self._state = run_log.state
+        assert self._state.current is not None
+        self._iteration = self._state.current
+        self._number = self._iteration.started.iteration
+        self._generations = generations
+        self._inbox = inbox
+        self._most_forks = forks_per_iteration
+        self._revoked: defaultdict[tuple[Stage, str], set[int]] = defaultdict(set)
+        self._end: Ending | None = None
+
+    async def drive(self) -> Ending:
+        """Returns how it ended. Cancelled (the service stops) it stays open, journaled, for the next generator."""
+        try:
+            await self._begin()
+            while (end := self._over()) is None:
+                await self._next()
+        except asyncio.CancelledError:
+            for generation in await self._generations.abort():
+                await generation.journal()
+            raise
+        await self._finish(end)
+        return end
+
+    def _over(self) -> Ending | None:
+        return self._end or ending(self._state, now=time.time(), tokens=self._tokens())
+
+    def _tokens(self) -> int:
+        return self._state.tokens() + self._generations.tokens()
+
+    # ---- beginning, or going on
+
+    async def _begin(self) -> None:
+        open_ = {name: g.started for name, g in self._iteration.generations.items() if g.ended is None}
+        if MAIN in open_ or MAIN not in self._iteration.generations:
+            await self._begin_main()
+        for name, started in open_.items():
+            if name != MAIN:
+                await self._begin_fork(started)
+
+    async def _begin_main(self) -> None:
+        try:
+            resumed = await self._generations.start_main(self._iteration.started.prompt)
+        except EndpointProblem as problem:
+            self._end = Ending("failed", str(problem))
+            return
+        await self._log.record(
+            GenerationStarted, iteration=self._number, generation=MAIN, kind="main", resumed_at_token=resumed
+        )
+
+    async def _begin_fork(self, started: GenerationStarted) -> None:
+        """A fork whose generator was replaced starts again from its position, if the reasoning still runs."""
+        try:
+            await self._generations.start_fork(started.generation, started.at_token, started.at_char or 0)
+        except (ValueError, EndpointProblem) as problem:
+            await self._record_failed(started.generation, str(problem))
+
+    # ---- what arrives
+
+    async def _next(self) -> None:
+        wait = next_look(self._state, time.time())
+        try:
+            async with asyncio.timeout(1.0 if wait is None else min(wait, 1.0)):
+                item = await self._inbox.get()
+        except TimeoutError:
+            return
+        await self._handle(item)
+
+    async def _handle(self, item: object) -> None:
+        if isinstance(item, BaseException):
+            raise item
+        if isinstance(item, Done):
+            await self._generation_done(item)
+        elif isinstance(item, Delivery):
+            await self._delivered(item)
+
+    async def _delivered(self, delivery: Delivery) -> None:
+        match delivery.message:
+            case Verdict() | Profile() as result:
+                await self._result(result, delivery.sequence)
+            case ForkRequest() as request:
+                await self._fork(request, delivery.sequence)
+            case StopRequest() as request:
+                await self._stop(request, delivery.sequence)
+            case CancelRun() as cancel:
+                self._end = Ending("cancelled", cancel.reason)
+            case AttemptRevoked() as revoked if revoked.run == self._state.run:
+                self._revoked[revoked.stage, revoked.candidate].add(revoked.attempt)
+
+    async def _result(self, result: Verdict | Profile, sequence: int) -> None:
+        if sequence <= self._state.last_result:
+            return
+        stage = Stage.VALIDATE if isinstance(result, Verdict) else Stage.PROFILE
+        revoked = frozenset(self._revoked[stage, result.candidate])
+        await self._log.draft(judge_result(self._state, result, stage, sequence, revoked))
+        candidate = self._state.candidates.get(result.candidate)
+        if candidate and (settled := settle(self._state, candidate)):
+            await self._log.draft(settled)
+
+    async def _fork(self, request: ForkRequest, sequence: int) -> None:
+        if sequence <= self._state.last_request:
+            return
+        if refusal := self._refusal(request):
+            await self._ignore("fork", request.iteration, refusal, sequence)
+        elif request.draft is not None:
+            await self._log.draft(propose(
+                self._state, request.draft, generation=request.generation, origin="draft", at_token=request.at_token,
+                request=sequence,
+            ))
+        else:
+            await self._grant(request, sequence)
+
+    def _refusal(self, request: ForkRequest) -> str | None:
+        started = self._state.started
+        if request.iteration != self._number:
+            return "the iteration is not open"
+        if started is not None and not started.speculate:
+            return "the run does not speculate"
+        return None
+
+    async def _grant(self, request: ForkRequest, sequence: int) -> None:
+        granted = len(self._iteration.generations) - 1
+        for _ in range(request.k):
+            granted += 1
+            if granted > self._most_forks:
+                await self._ignore("fork", self._number, f"{self._most_forks} forks are the limit", sequence)
+                return
+            try:
+                await self._generations.start_fork(f"f{granted}", request.at_token, request.at_char)
+            except (ValueError, EndpointProblem) as problem:
+                await self._ignore("fork", self._number, str(problem), sequence)
+                return
+            await self._log.record(
+                GenerationStarted, iteration=self._number, generation=f"f{granted}", kind="fork",
+                parent=request.generation, at_token=request.at_token, at_char=request.at_char, reason=request.reason,
+                numbers=request.numbers, request=sequence,
+            )
+
+    async def _stop(self, request: StopRequest, sequence: int) -> None:
+        if sequence <= self._state.last_request:
+            return
+        candidate = self._state.candidates.get(request.candidate)
+        if request.iteration != self._number:
+            await self._ignore("stop", request.iteration, "the iteration is not open", sequence)
+        elif candidate is None or candidate.settled is None or candidate.settled.speedup is None:
+            await self._ignore("stop", request.iteration, f"{request.candidate} has no accepted measurement", sequence)
+        else:
+            self._end = Ending("stopped", request.candidate, sequence, request.numbers)
+
+    async def _ignore(self, kind: str, iteration: int, reason: str, sequence: int) -> None:
+        await self._log.record(RequestIgnored, iteration=iteration, kind=kind, reason=reason, request=sequence)
+
+    # ---- generations that end
+
+    async def _generation_done(self, done: Done) -> None:
+        generation = self._generations.ended(done.name)
+        if done.finished is None:
+            await self._record_failed(done.name, done.problem, generation)
+            if done.name == MAIN:
+                self._end = Ending("failed", done.problem)
+            return
+        main = done.name == MAIN
+        text = generation.transcript.answer if main else generation.transcript.text
+        found = extract(text, in_fence=generation.prompt.in_fence, finish_reason=done.finished.reason)
+        candidate = None
+        if found.source is not None:
+            started = self._iteration.generations[done.name].started
+            candidate = name_of(await self._log.draft(propose(
+                self._state, found.source, generation=done.name, origin="main" if main else "fork",
+                at_token=started.at_token,
+            )))
+        reason = "length" if done.finished.reason == "length" else "finished"
+        await self._record_ended(generation, reason, found.reason, candidate)
+
+    async def _record_failed(self, name: str, cause: str, generation: Generation | None = None) -> None:
+        log.warning("generation.failed", run=self._state.run, generation=name, reason=cause)
+        if generation is not None:
+            await self._record_ended(generation, "failed", cause, None)
+        else:
+            await self._log.record(
+                GenerationEnded, iteration=self._number, generation=name, reason="failed", cause=cause
+            )
+
+    async def _record_ended(self, generation: Generation, reason: str, cause: str, candidate: str | None) -> None:
+        transcript, usage = generation.transcript, generation.usage
+        reasoning, answer = transcript.token_counts()
+        await self._log.record(
+            GenerationEnded, iteration=self._number, generation=transcript.generation, reason=reason, cause=cause,
+            prompt_tokens=usage.prompt if usage else len(generation.prompt.token_ids or ()),
+            cached_tokens=usage.cached if usage else None, reasoning_tokens=reasoning, answer_tokens=answer,
+            tokens_estimated=not transcript.tokens_known, seconds=generation.seconds(), candidate=candidate,
+        )
+
+    # ---- the end
+
+    async def _finish(self, end: Ending) -> None:
+        """The end is one fact; what still runs is aborted after it, and what is still open is closed after that."""
+        await self._log.record(
+            IterationEnded, iteration=self._number, reason=end.reason, cause=end.cause, request=end.request,
+            H=tuple(self._state.H), numbers=end.numbers or {},
+        )
+        for generation in await self._generations.abort():
+            await self._record_ended(generation, "aborted", end.reason, None)
+        await close_iteration(self._log, self._number)
+
+
+async def close_iteration(run_log: RunLog, number: int) -> None:
+    """Say what is still to be said of an ended iteration; nothing where all was said."""
+    iteration = run_log.state.iterations[number - 1]
+    for name, generation in iteration.generations.items():
+        if generation.ended is None:
+            await run_log.record(
+                GenerationEnded, iteration=number, generation=name, reason="aborted", cause="its generator was replaced"
+            )
+    for draft in close_out(run_log.state, number):
+        await run_log.draft(draft)

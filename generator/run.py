@@ -1,0 +1,106 @@
+"""One run from its submission to its end: iterations in turn, as long as the budget lasts."""
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from common.background import background
+from common.bus import Bus
+from common.errors import SpecgenError
+from common.logs import get_logger
+from common.messages import PREFIX, IterationStarted, RunEnded, RunStarted, RunSubmitted
+from generator.budget import exhausted
+from generator.ending import Ending
+from generator.generations import Generations
+from generator.iteration import IterationDriver, close_iteration
+from generator.llm import Endpoint
+from generator.log import RunLog
+from generator.settings import GeneratorSettings
+from generator.strategy import next_prompt
+
+log = get_logger()
+
+
+async def drive_run(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted) -> None:
+    """Drive a run, new or begun by a generator that is gone, to its end."""
+    run_log = await RunLog.load(bus, submitted.run)
+    if run_log.state.ended is not None:
+        return
+    async with background() as tasks:
+        inbox: asyncio.Queue[object] = asyncio.Queue()
+        for patterns in (("cmd.{}.>",), ("res.validate.{}.>", "res.profile.{}.>"), ("ops.*.attempt.revoked",)):
+            tasks.start(_read(bus, inbox, tuple(f"{PREFIX}.{p.format(submitted.run)}" for p in patterns)))
+        await _Run(bus, settings, submitted, run_log, inbox).drive()
+
+
+async def _read(bus: Bus, inbox: asyncio.Queue[object], patterns: tuple[str, ...]) -> None:
+    """Everything stored, then what comes; the driver skips what its log shows as handled."""
+    async with bus.follow(*patterns) as deliveries:
+        async for delivery in deliveries:
+            inbox.put_nowait(delivery)
+
+
+class _Run:
+    def __init__(
+        self, bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted, run_log: RunLog,
+        inbox: asyncio.Queue[object],
+    ) -> None:
+        self._bus = bus
+        self._settings = settings
+        self._submitted = submitted
+        self._log = run_log
+        self._state = run_log.state
+        self._inbox = inbox
+
+    async def drive(self) -> None:
+        s = self._submitted
+        if self._state.started is None:
+            await self._log.record(
+                RunStarted, task=s.task, budget=s.budget, llm=s.llm, strategy=s.strategy, device=s.device,
+                hardware=s.hardware, speculate=s.speculate, stop=s.stop, drain_seconds=s.drain_seconds,
+            )
+        log.info("run.driving", run=s.run, iterations=len(self._state.iterations), facts=self._state.n)
+        end = await self._iterations()
+        best = self._state.best()
+        await self._log.record(
+            RunEnded, reason=end.reason, cause=end.cause, best=best.proposed.candidate if best else None
+        )
+        log.info("run.ended", run=s.run, reason=end.reason, cause=end.cause)
+
+    async def _iterations(self) -> Ending:
+        """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
+        key = os.environ.get(self._submitted.llm.api_key_env or "")
+        try:
+            async with Endpoint(self._submitted.llm.url, self._submitted.llm.model, api_key=key) as endpoint:
+                await endpoint.probe()
+                return await self._until_exhausted(endpoint)
+        except SpecgenError as error:
+            return Ending("failed", str(error))
+
+    async def _until_exhausted(self, endpoint: Endpoint) -> Ending:
+        if self._state.iterations and self._state.current is None:
+            await close_iteration(self._log, len(self._state.iterations))
+        while True:
+            if self._state.current is None:
+                if reason := exhausted(self._state, now=time.time(), tokens=self._state.tokens()):
+                    return Ending(reason)
+                await self._open_iteration()
+            end = await self._drive_iteration(endpoint)
+            if end.reason in ("failed", "cancelled"):
+                return end
+
+    async def _open_iteration(self) -> None:
+        prompt = next_prompt(self._state, token_limit=self._settings.prompt_tokens)
+        number = len(self._state.iterations) + 1
+        await self._log.record(IterationStarted, iteration=number, H=tuple(self._state.H), prompt=prompt)
+
+    async def _drive_iteration(self, endpoint: Endpoint) -> Ending:
+        number = len(self._state.iterations)
+        generations = Generations(
+            self._bus, endpoint, self._settings, self._state.run, number, self._inbox
+        )
+        driver = IterationDriver(self._log, generations, self._inbox, self._settings.forks_per_iteration)
+        end = await driver.drive()
+        log.info("iteration.ended", run=self._state.run, iteration=number, reason=end.reason, cause=end.cause)
+        return end

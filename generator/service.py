@@ -1,0 +1,62 @@
+"""Wiring: takes submitted runs and drives each under the run's lease; what it leaves open another generator goes on
+with, from the run's log and journal."""
+from __future__ import annotations
+
+import asyncio
+
+from common.background import Background, background
+from common.bus import Bus, LeaseHeld, Task
+from common.logs import get_logger
+from common.messages import RunSubmitted, pattern
+from common.settings import load
+from generator.run import drive_run
+from generator.settings import GeneratorSettings
+
+log = get_logger()
+HELD_RETRY_SECONDS = 2.0
+
+
+async def serve(bus: Bus, stop: asyncio.Event) -> None:
+    settings = load("generator", GeneratorSettings)
+    submissions = bus.work([pattern(RunSubmitted)], durable="generator", ack_wait=settings.ack_wait)
+    async with submissions as queue, background() as tasks:
+        service = _Service(bus, settings, tasks)
+        while not stop.is_set():
+            await service.room.acquire()
+            service.take(await queue.next(timeout=1.0))
+
+
+class _Service:
+    def __init__(self, bus: Bus, settings: GeneratorSettings, tasks: Background) -> None:
+        self.room = asyncio.Semaphore(settings.concurrent_runs)
+        self._bus = bus
+        self._settings = settings
+        self._tasks = tasks
+
+    def take(self, task: Task | None) -> None:
+        """Drive the run in the background; its place is free again at its end."""
+        if task is None:
+            self.room.release()
+        else:
+            self._tasks.start(self._drive(task)).add_done_callback(lambda _: self.room.release())
+
+    async def _drive(self, task: Task) -> None:
+        submitted = task.message
+        assert isinstance(submitted, RunSubmitted)
+        try:
+            async with self._bus.lease(f"run.{submitted.run}", self._bus.name) as lease:
+                lost = self._tasks.start(_give_up(lease.lost, asyncio.current_task(), submitted.run))
+                await drive_run(self._bus, self._settings, submitted)
+                lost.cancel()
+                await task.done()
+        except LeaseHeld as held:
+            log.info("run.held", run=submitted.run, reason=str(held))
+            await task.retry(HELD_RETRY_SECONDS)
+
+
+async def _give_up(lost: asyncio.Event, driving: asyncio.Task[None] | None, run: str) -> None:
+    """Two generators must not write one log: without the lease this one stops at once."""
+    await lost.wait()
+    log.warning("run.lease_lost", run=run)
+    if driving is not None:
+        driving.cancel()

@@ -1,0 +1,11 @@
+"""`python -m profiler`: one worker, one job at a time; start more for more devices."""
+from common.service import run_service
+from profiler.service import serve
+
+
+def main() -> int:
+    return run_service("profiler", serve)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from common.worker.settings import WorkerSettings
+
+
+class ProfilerSettings(WorkerSettings, frozen=True, kw_only=True):
+    """See `WorkerSettings`."""
