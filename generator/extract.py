@@ -38,8 +38,13 @@ def extract(text: str, *, in_fence: bool = False, finish_reason: str = "stop") -
     if complete:
         return Extraction(complete[-1].text)
     if holding and in_fence and len(found) == 1 and finish_reason == "stop":
-        return Extraction(holding[-1].text)
+        return Extraction(_ended(holding[-1].text))
     return Extraction(None, _reason(found, bool(holding), finish_reason))
+
+
+def _ended(code: str) -> str:
+    """The stop text that ended a fork is a line break and a fence: the line break was the code's."""
+    return code if code.endswith("\n") else code + "\n"
 
 
 def blocks(text: str) -> list[Block]:

@@ -52,6 +52,10 @@ class Endpoint:
         await self._http.__aexit__()
 
     @property
+    def url(self) -> str:
+        return self._http.url
+
+    @property
     def capabilities(self) -> Capabilities:
         if self._known is None:
             raise RuntimeError("call probe() before using the endpoint")

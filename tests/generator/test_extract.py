@@ -28,6 +28,7 @@ def test_an_unfinished_second_block_leaves_the_first() -> None:
 def test_a_fork_starts_inside_the_fence() -> None:
     assert extract(CODE + "```\nDone.", in_fence=True).source == CODE
     assert extract(CODE, in_fence=True, finish_reason="stop").source == CODE
+    assert extract(CODE.rstrip(), in_fence=True, finish_reason="stop").source == CODE, "the stop text took a line break"
 
 
 @pytest.mark.parametrize(("text", "in_fence", "finish", "reason"), [
