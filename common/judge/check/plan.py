@@ -1,12 +1,10 @@
 """Choose the cases of a task: what every task gets, and the other shapes this one accepts."""
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from common.judge.check.cases import Case, base_cases, constant_case, row_cases
-from common.judge.check.inputs import CaseUnusable, build_model, draw_own, make_inputs
+from common.judge.check.inputs import CaseUnusable, build_model, make_inputs
 from common.judge.check.structure import flatten
 from common.judge.check.task import TaskModule, TaskProblem
 
@@ -22,10 +20,18 @@ def plan_cases(task: TaskModule, *, secret: bytes) -> list[Case]:
     """
     cases = base_cases(secret)
     shapes = _accepted(row_cases(secret, first_only=False), task) or _accepted(row_cases(secret, first_only=True), task)
-    constants = [constant_case(secret, name, _other(value)) for name, value in task.constants.items() if value > 1]
+    known = _rows_of(task, cases[0]) if shapes else None
+    named = sorted(task.constants.items(), key=lambda item: item[1] == known)
+    constants = [constant_case(secret, name, _other(value)) for name, value in named if value > 1]
     chosen = _accepted(constants, task)[:_CONSTANTS]
     last = max(i for i, case in enumerate(cases) if case.weight_seed == cases[0].weight_seed) + 1
     return cases[:last] + shapes + cases[last:] + chosen
+
+
+def _rows_of(task: TaskModule, case: Case) -> int | None:
+    """Rows of the first input: a constant of that value comes last, the row cases change the same."""
+    first = _shapes(task, case)[0]
+    return first[0] if first else None
 
 
 def _other(value: int) -> int:
@@ -48,11 +54,9 @@ def _accepts(task: TaskModule, case: Case) -> bool:
         return False
 
 
-def _shapes(task: TaskModule, case: Case) -> tuple[Any, ...]:
+def _shapes(task: TaskModule, case: Case) -> tuple[tuple[int, ...], ...]:
+    """Shapes of all inputs, then of all outputs."""
     inputs = make_inputs(task, case, "meta")
     with torch.no_grad():
-        build_model(task, case, "meta")(*inputs)
-    return tuple(tuple(x.shape) for x in flatten(inputs)[1] if isinstance(x, torch.Tensor))
-
-
-__all__ = ["draw_own", "plan_cases"]
+        outputs = build_model(task, case, "meta")(*inputs)
+    return tuple(tuple(x.shape) for x in flatten([inputs, outputs])[1] if isinstance(x, torch.Tensor))
