@@ -5,7 +5,7 @@ import msgspec
 
 from trigger.effects import Fork
 from trigger.settings import TriggerSettings
-from trigger.signals import Signal
+from trigger.signals import STRUCTURAL, Signal
 
 
 class FirstState(msgspec.Struct, frozen=True):
@@ -15,8 +15,13 @@ class FirstState(msgspec.Struct, frozen=True):
 
 
 def step(settings: TriggerSettings, state: FirstState, signal: Signal) -> tuple[FirstState, list[Fork]]:
-    """At most one fork for a signal. Positions count in characters, because a token's place inside a longer piece of
-    the stream is not known and the same text must lead to the same decisions."""
+    """At most one fork, for a signal that completes code.
+
+    Positions count in characters: a token's place inside a longer piece of the stream is not known, and the same text
+    must lead to the same decisions.
+    """
+    if signal.kind not in STRUCTURAL:
+        return state, []
     left = settings.forks_per_iteration - len(state.asked) * settings.forks_per_trigger
     gap = min((abs(signal.end - asked) for asked in state.asked), default=signal.end)
     k = min(settings.forks_per_trigger, left)

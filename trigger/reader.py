@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from common.messages import TokenDelta
 from trigger import first
 from trigger.effects import Fork
-from trigger.parser import Parser
+from trigger.parse import Parser
 from trigger.settings import TriggerSettings
 from trigger.stream import Arrival, Stream
 

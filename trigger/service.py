@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterable
 
-from common.bus import Bus
+from common.background import background
+from common.bus import Bus, Delivery
 from common.logs import get_logger
 from common.messages import PREFIX, Fact, ForkRequest, StopRequest, TokenDelta, pattern
 from common.settings import load
@@ -20,11 +22,13 @@ log = get_logger()
 async def serve(bus: Bus, stop: asyncio.Event) -> None:
     """Work until `stop` is set. A failure of either reader ends the service; its supervisor starts it again."""
     trigger = Trigger(bus, load("trigger", TriggerSettings))
-    async with asyncio.TaskGroup() as group:
-        readers = [group.create_task(trigger.read_facts()), group.create_task(trigger.read_tokens())]
+    tokens, facts = bus.listen(pattern(TokenDelta, generation="main")), bus.follow(f"{PREFIX}.evt.>")
+    async with tokens, facts, background() as tasks:
+        await trigger.read_facts(facts.past())
+        log.info("trigger.reading")
+        tasks.start(trigger.read_facts(facts))
+        tasks.start(trigger.read_tokens(tokens))
         await stop.wait()
-        for reader in readers:
-            reader.cancel()
 
 
 class Trigger:
@@ -38,15 +42,13 @@ class Trigger:
         self._readers: dict[tuple[str, int], Reader] = {}
         self._stopped: set[tuple[str, int]] = set()
 
-    async def read_facts(self) -> None:
+    async def read_facts(self, facts: AsyncIterable[Delivery]) -> None:
         """Fold every run's facts from the first one kept; ask for stops once the past is read."""
-        async with self._bus.follow(f"{PREFIX}.evt.>") as facts:
-            async for delivery in facts:
-                fact = delivery.message
-                if isinstance(fact, Fact):
-                    self._fold(fact)
-                if delivery.caught_up:
-                    await self._ask_for_stops()
+        async for delivery in facts:
+            if isinstance(delivery.message, Fact):
+                self._fold(delivery.message)
+            if delivery.caught_up:
+                await self._ask_for_stops()
 
     def _fold(self, fact: Fact) -> None:
         state = run.step(self._runs.get(fact.run, run.RunState()), fact)
@@ -69,13 +71,12 @@ class Trigger:
             await self._bus.record(request)
             log.info("stop.requested", run=name, iteration=iteration, candidate=wanted.candidate, **wanted.numbers)
 
-    async def read_tokens(self) -> None:
+    async def read_tokens(self, tokens: AsyncIterable[Delivery]) -> None:
         """Deltas of an iteration that no fact has announced yet are left aside: the gap they leave is refetched."""
-        async with self._bus.listen(pattern(TokenDelta, generation="main")) as deltas:
-            async for delivery in deltas:
-                delta = delivery.message
-                if isinstance(delta, TokenDelta) and self._worth_reading(delta):
-                    await self._read(delta)
+        async for delivery in tokens:
+            delta = delivery.message
+            if isinstance(delta, TokenDelta) and self._worth_reading(delta):
+                await self._read(delta)
 
     def _worth_reading(self, delta: TokenDelta) -> bool:
         state = self._runs.get(delta.run)
@@ -111,9 +112,10 @@ class Trigger:
         return forks + found
 
     async def _ask_for_fork(self, fork: Fork, reader: Reader, delta: TokenDelta) -> None:
+        at_token, at_char = reader.stream.boundary(fork.at_char)
         request = ForkRequest(
             run=delta.run, iteration=delta.iteration, generation=delta.generation, at=time.time(),
-            at_token=reader.stream.at_token(fork.at_char), at_char=fork.at_char, k=fork.k, reason=fork.reason,
+            at_token=at_token, at_char=at_char, k=fork.k, reason=fork.reason,
             numbers=fork.numbers, draft=fork.draft,
         )
         await self._bus.record(request)

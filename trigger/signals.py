@@ -5,16 +5,29 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["fence_closed", "function_completed"]
+Kind = Literal[
+    "kernel_completed", "wrapper_completed", "model_completed", "function_completed", "fence_closed", "announced",
+    "decided", "revised", "silence", "repeating",
+]
+"""The body of a kernel (CUDA, Triton, or C++ with parallel loops), of a host wrapper, of `ModelNew` or of any other
+function; a closed fence; phrases; a long stretch without any of these; a generation that repeats itself."""
+
+STRUCTURAL: frozenset[Kind] = frozenset({
+    "kernel_completed", "wrapper_completed", "model_completed", "function_completed", "fence_closed",
+})
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """One construct is complete. Offsets count characters from the generation's first."""
+    """One of these at one place. Offsets count characters from the generation's first."""
 
     kind: Kind
     start: int
     end: int
-    """Just after the construct's last character: where a fork is cut."""
+    """Just after its last character: where a fork is cut."""
     seen: int
     """How much text had to be read to know it; `end` or a little more (a dedent shows on the next line)."""
     name: str = ""
+    assemblable: bool = False
+    """A kernel and what calls it both stand in the text: a fork has little left but to copy."""
+    draft: str | None = None
+    """A complete candidate that stands in the text and needs no generation."""

@@ -11,7 +11,7 @@ class Arrival(Enum):
     NEXT = auto()
     REPEATED = auto()
     REWOUND = auto()
-    """The generation was resumed before this point: what followed is void, its text has to be read again."""
+    """The generation went on from an earlier place: what followed it is void, the text has to be read again."""
     GAP = auto()
     """Something before this delta is missing; nothing was taken in."""
 
@@ -19,39 +19,48 @@ class Arrival(Enum):
 class Stream:
     """Mutable, with one owner. Kept whole, because a resumed generation makes its reader begin again.
 
-    `first_seq` is the first delta that is still to be had.
+    `next_seq` is the delta that has to come next; it starts later than 0 where the first ones are lost.
     """
 
-    def __init__(self, first_seq: int = 0) -> None:
-        self._first_seq = first_seq
+    def __init__(self, next_seq: int = 0) -> None:
         self.deltas: list[TokenDelta] = []
-        self._ends: list[int] = []
+        self._next_seq = next_seq
 
     def accept(self, delta: TokenDelta) -> Arrival:
-        index = delta.seq - self._first_seq
-        if index > len(self.deltas):
+        if delta.seq > self._next_seq:
             return Arrival.GAP
-        if index == len(self.deltas):
-            self._append(delta)
-            return Arrival.NEXT
-        if index < 0 or _same(self.deltas[index], delta):
+        if delta.seq < self._next_seq and not self._contradicts(delta):
             return Arrival.REPEATED
-        del self.deltas[index:], self._ends[index:]
-        self._append(delta)
-        return Arrival.REWOUND
+        return self._take(delta)
 
-    def at_token(self, at_char: int) -> int | None:
-        """Tokens up to the end of the delta that holds the character before `at_char`; None where none are reported."""
-        index = bisect_left(self._ends, at_char)
-        if index == len(self.deltas):
-            raise ValueError(f"character {at_char} has not arrived yet")
-        delta = self.deltas[index]
-        return None if delta.token_ids is None else delta.first_token + len(delta.token_ids)
+    def _contradicts(self, delta: TokenDelta) -> bool:
+        """Whether another delta stands under this number: a resumed generation counts on from its journal."""
+        at = bisect_left(self.deltas, delta.seq, key=lambda d: d.seq)
+        if at == len(self.deltas) or self.deltas[at].seq != delta.seq:
+            return False
+        stands = self.deltas[at]
+        return (stands.first_char, stands.text, stands.channel) != (delta.first_char, delta.text, delta.channel)
 
-    def _append(self, delta: TokenDelta) -> None:
+    def _take(self, delta: TokenDelta) -> Arrival:
+        before = len(self.deltas)
+        while self.deltas and _end(self.deltas[-1]) > delta.first_char:
+            self.deltas.pop()
+        arrival = Arrival.NEXT if len(self.deltas) == before else Arrival.REWOUND
         self.deltas.append(delta)
-        self._ends.append(delta.first_char + len(delta.text))
+        self._next_seq = delta.seq + 1
+        return arrival
+
+    def boundary(self, at_char: int) -> tuple[int | None, int]:
+        """The first boundary between deltas at or after a character, in tokens (None where none are reported) and
+        characters. ValueError where it has not arrived."""
+        at = bisect_left(self.deltas, at_char, key=_end)
+        if at == len(self.deltas):
+            raise ValueError(f"character {at_char} has not arrived yet")
+        delta = self.deltas[at]
+        if delta.token_ids is None:
+            return None, at_char
+        return delta.first_token + len(delta.token_ids), _end(delta)
 
 
-def _same(one: TokenDelta, other: TokenDelta) -> bool:
-    return (one.first_char, one.text, one.channel) == (other.first_char, other.text, other.channel)
+def _end(delta: TokenDelta) -> int:
+    return delta.first_char + len(delta.text)

@@ -112,12 +112,23 @@ def test_token_positions() -> None:
     stream = Stream()
     for delta in deltas("abcdefghij", size=4):
         stream.accept(delta)
-    assert [stream.at_token(c) for c in (1, 4, 5, 8, 10)] == [1, 1, 2, 2, 3]
+    assert [stream.boundary(c) for c in (1, 4, 5, 8, 10)] == [(1, 4), (1, 4), (2, 8), (2, 8), (3, 10)]
     with pytest.raises(ValueError, match="not arrived"):
-        stream.at_token(11)
+        stream.boundary(11)
     blind = Stream()
     blind.accept(deltas("abcd", ids=False)[0])
-    assert blind.at_token(2) is None
+    assert blind.boundary(2) == (None, 2)
+
+
+def test_a_generation_that_starts_over_is_read_from_its_new_beginning() -> None:
+    reader = Reader(SETTINGS)
+    for delta in deltas(PROSE):
+        reader.read(delta)
+    over = [msgspec.structs.replace(d, seq=len(deltas(PROSE)) + d.seq) for d in deltas(PROSE + CPP)]
+    arrivals = [reader.read(delta) for delta in over]
+    assert arrivals[0][0] is Arrival.REWOUND and arrivals[1][0] is Arrival.NEXT
+    assert [f.at_char for _, forks in arrivals for f in forks] == [len(PROSE + CPP) - 1]
+    assert reader.read(deltas(PROSE)[3]) == (Arrival.REPEATED, [])
 
 
 def test_reading_goes_on_after_a_loss() -> None:

@@ -1,0 +1,149 @@
+"""The trigger as a process against a real server: tokens and facts in, requests out, also across its death."""
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from common.bus import Bus, BusSettings, start_server
+from common.messages import PREFIX, ForkRequest, Message, Stage, StopRequest
+from tests.trigger.facts import Log, deltas
+from tests.trigger.test_reader import CPP, PROSE
+
+
+@pytest.fixture
+async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
+    settings = BusSettings(state_dir=str(tmp_path / "bus"))
+    async with await start_server(settings) as server, await Bus.connect("test", server.settings) as bus:
+        yield bus
+
+
+@asynccontextmanager
+async def trigger(bus: Bus) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The service as a process; ended with SIGTERM, which it has to obey in order."""
+    assert bus.settings.url and bus.settings.token
+    env = os.environ | {"SPECGEN_BUS_URL": bus.settings.url, "SPECGEN_BUS_TOKEN": bus.settings.token}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "trigger", env=env, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        async for line in process.stderr:
+            if b"trigger.reading" in line:
+                break
+        drain = asyncio.create_task(process.stderr.read())
+        yield process
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 20) == 0
+        await drain
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def requests(bus: Bus, count: int) -> list[Message]:
+    """The first `count` requests of any kind."""
+    found: list[Message] = []
+    async with asyncio.timeout(30), bus.follow(f"{PREFIX}.cmd.>") as feed:
+        async for delivery in feed:
+            assert delivery.message is not None
+            found.append(delivery.message)
+            if len(found) == count:
+                return found
+    raise AssertionError("unreachable")
+
+
+async def no_more_than(bus: Bus, count: int) -> None:
+    await asyncio.sleep(0.3)
+    assert len(await bus.history(f"{PREFIX}.cmd.>")) == count
+
+
+async def send(bus: Bus, *messages: Message) -> None:
+    for message in messages:
+        await (bus.record(message) if message.SUBJECT.startswith("evt") else bus.emit(message))
+
+
+async def test_forks_and_stops_of_one_run(bus: Bus) -> None:
+    async with trigger(bus):
+        log = Log()
+        await send(bus, log.started(), log.iteration(1), *deltas(PROSE + CPP))
+        [fork] = await requests(bus, 1)
+        assert isinstance(fork, ForkRequest)
+        assert (fork.run, fork.iteration, fork.generation, fork.reason) == ("r1", 1, "main", "function_completed")
+        assert (fork.at_token, fork.at_char) == (len(deltas(PROSE + CPP)), len(PROSE + CPP))
+        await send(bus, log.result(1, "c1", Stage.PROFILE, speedup=1.5))
+        await send(bus, log.result(1, "c2", Stage.PROFILE, speedup=9.0))
+        *_, stop = await requests(bus, 2)
+        assert isinstance(stop, StopRequest)
+        assert (stop.candidate, stop.reason, stop.numbers) == ("c1", "mean", {"speedup": 1.5, "bar": 1.0})
+        await no_more_than(bus, 2)
+
+
+async def test_tokens_that_overtake_their_facts_are_fetched(bus: Bus) -> None:
+    early, late = deltas(PROSE + CPP)[:-1], deltas(PROSE + CPP)[-1]
+    async with trigger(bus):
+        log = Log()
+        await send(bus, *early)
+        await send(bus, log.started(), log.iteration(1))
+        await asyncio.sleep(0.3)
+        await send(bus, late)
+        assert len(await requests(bus, 1)) == 1
+
+
+async def test_a_run_without_speculation_is_not_forked(bus: Bus) -> None:
+    async with trigger(bus):
+        quiet, loud = Log("quiet"), Log("loud")
+        await send(bus, quiet.started(speculate=False), quiet.iteration(1), *deltas(PROSE + CPP, run="quiet"))
+        await send(bus, loud.started(), loud.iteration(1), *deltas(PROSE + CPP, run="loud"))
+        [fork] = await requests(bus, 1)
+        assert isinstance(fork, ForkRequest) and fork.run == "loud"
+        await no_more_than(bus, 1)
+
+
+async def test_a_killed_trigger_goes_on_and_asks_for_nothing_twice(bus: Bus) -> None:
+    text = PROSE + CPP + PROSE + CPP + PROSE + CPP
+    first, second, third = (len(PROSE + CPP) * i // 4 + 3 for i in (1, 2, 3))
+    all_deltas = deltas(text + PROSE)
+    log = Log()
+    async with trigger(bus) as process:
+        await send(bus, log.started(), log.iteration(1), *all_deltas[:first])
+        await requests(bus, 1)
+        process.kill()
+        await process.wait()
+    await send(bus, *all_deltas[first:second])
+    await send(bus, log.result(1, "c1", Stage.VALIDATE))
+    async with trigger(bus):
+        await send(bus, *all_deltas[second:third])
+        forks = [f for f in await requests(bus, 3) if isinstance(f, ForkRequest)]
+        ends = [len(PROSE + CPP) * i - 1 for i in (1, 2, 3)]
+        assert [0 <= f.at_char - end < 4 for f, end in zip(forks, ends, strict=True)] == [True] * 3
+        await no_more_than(bus, 3)
+
+
+async def test_a_stop_that_was_due_while_the_trigger_was_away(bus: Bus) -> None:
+    old, log = Log("old"), Log("new")
+    await send(bus, old.started(), old.iteration(1), old.result(1, "c1", Stage.PROFILE, speedup=5.0))
+    await send(bus, old.iteration_ended(1), old.ended())
+    await send(bus, log.started(), log.iteration(1), log.result(1, "c7", Stage.PROFILE, speedup=5.0))
+    async with trigger(bus):
+        [stop] = await requests(bus, 1)
+        assert isinstance(stop, StopRequest) and (stop.run, stop.candidate) == ("new", "c7")
+        await no_more_than(bus, 1)
+
+
+async def test_lost_tokens_do_not_end_the_service(bus: Bus) -> None:
+    log = Log()
+    text = PROSE + CPP + PROSE + CPP
+    kept = [msgspec.structs.replace(d, seq=d.seq + 1) for d in deltas(text)]
+    async with trigger(bus):
+        await send(bus, log.started(), log.iteration(1), *kept)
+        assert len(await requests(bus, 2)) == 2

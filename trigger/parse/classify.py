@@ -1,0 +1,48 @@
+"""Which role a completed block plays: kernel, host wrapper, model, or none of these."""
+from __future__ import annotations
+
+import re
+
+from trigger.parse.blocks import Block
+from trigger.signals import Kind
+
+_TENSOR = re.compile(r"\b(?:torch|at)::Tensor\b|\bTensor\b")
+_LAUNCH = re.compile(r"<<<|\w+\s*\[[^\]\n]*\]\s*\(|\.launch\(|cudaLaunchKernel|AT_DISPATCH")
+_LOOP = re.compile(r"\bfor\s*\(|\bwhile\s*\(")
+_PARALLEL = re.compile(r"#\s*pragma\s+omp|\bat::parallel_for\b|\b_mm\d+_|\bstd::thread\b")
+_WRITES = re.compile(r"\btl\.(?:store|atomic_\w+)\s*\(")
+_WRAPPER_NAME = re.compile(r"wrapper|launch|_cuda\Z|_host\Z|forward_cuda")
+_MODEL_BASE = re.compile(r"class\s+\w+\s*\([^)]*\bModule\b")
+
+
+def classify(block: Block, text: str) -> Kind:
+    """The signal that `block`, whose source is `text`, gives."""
+    return _c(block, text) if block.language == "c" else _python(block, text)
+
+
+def _c(block: Block, text: str) -> Kind:
+    if "__global__" in block.header or not block.name:
+        return "kernel_completed"
+    if "__device__" in block.header:
+        return "function_completed"
+    body = text[len(block.header) :]
+    if _TENSOR.search(block.header):
+        return "wrapper_completed"
+    if _LAUNCH.search(body):
+        return "wrapper_completed"
+    return "kernel_completed" if _PARALLEL.search(body) and _LOOP.search(body) else "function_completed"
+
+
+def _python(block: Block, text: str) -> Kind:
+    if "triton.jit" in block.header or "@jit" in block.header:
+        return "kernel_completed" if _WRITES.search(text) else "function_completed"
+    if "class " in block.header and (block.name == "ModelNew" or _MODEL_BASE.search(block.header)):
+        return "model_completed"
+    if _LAUNCH.search(text[len(block.header) :]) or _WRAPPER_NAME.search(block.name):
+        return "wrapper_completed"
+    return "function_completed"
+
+
+def holds_kernel(block: Block, text: str) -> bool:
+    """Whether a host function computes by itself: C++ with loops and no launch is a CPU kernel and its own wrapper."""
+    return block.language == "c" and bool(_LOOP.search(text)) and "<<<" not in text

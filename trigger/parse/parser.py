@@ -1,0 +1,134 @@
+"""Puts the trackers together: text in, signals out.
+
+The state is mutable and has one owner: copying it for each token would cost more than the parsing. The same text gives
+the same signals however it is cut, positions included.
+"""
+from __future__ import annotations
+
+import re
+
+from trigger.parse import draft
+from trigger.parse.blocks import Block
+from trigger.parse.c import CTracker
+from trigger.parse.classify import classify, holds_kernel
+from trigger.parse.lines import Begin, Line, Lines
+from trigger.parse.prose import phrases
+from trigger.parse.python import PythonTracker
+from trigger.parse.repetition import Repetition
+from trigger.signals import STRUCTURAL, Kind, Signal
+
+_FENCE = re.compile(r"\s*```+\s*([\w+#-]*)")
+SILENCE = 3000
+"""Characters without a signal that a fork could follow, after which `silence` is one."""
+_BREAKS_SILENCE = STRUCTURAL | {"announced", "decided"}
+
+
+class Parser:
+    """Reads one generation's reasoning from its character `first_char` on."""
+
+    def __init__(self, first_char: int = 0) -> None:
+        self._lines = Lines(first_char)
+        self._text: list[str] = []
+        self._starts: list[int] = []
+        self._c = CTracker()
+        self._python = PythonTracker()
+        self._repetition = Repetition()
+        self._repeating = False
+        self._fence: tuple[int, int] | None = None
+        self._kernel = False
+        self._caller = False
+        self._quiet_since = first_char
+        self._found: list[Signal] = []
+
+    def feed(self, text: str) -> list[Signal]:
+        """The signals that `text`, the next piece, completes, in the order of `seen`."""
+        for event in self._lines.feed(text):
+            self._take(event)
+        return self._drain()
+
+    def close(self) -> list[Signal]:
+        """The reasoning has ended: what waited for another line is complete."""
+        for line in self._lines.close():
+            self._take(line)
+        self._blocks(self._python.fence(), self._lines.at)
+        return self._drain()
+
+    def _drain(self) -> list[Signal]:
+        found, self._found = self._found, []
+        return found
+
+    def _take(self, event: Begin | Line) -> None:
+        if isinstance(event, Begin):
+            self._blocks(self._python.begin(event), event.at)
+        else:
+            self._line(event)
+
+    def _line(self, line: Line) -> None:
+        index = len(self._text)
+        self._text.append(line.text)
+        self._starts.append(line.start)
+        if fence := _FENCE.match(line.text):
+            self._fence_line(line, fence[1], index)
+        else:
+            self._blocks(self._c.line(line, index) + self._python.line(line, index), line.at)
+            self._phrases(line)
+        self._silence(line)
+        self._repeats(line)
+
+    def _fence_line(self, line: Line, tag: str, index: int) -> None:
+        """A fence with a language opens a block even where the last one was left open."""
+        self._blocks(self._python.fence(), line.at)
+        self._c.reset()
+        if self._fence is not None:
+            self._fenced(*self._fence, line, index)
+        self._fence = None if self._fence and not tag else (line.start, index)
+
+    def _fenced(self, start: int, first: int, line: Line, index: int) -> None:
+        source = draft.from_fence("\n".join(self._text[first + 1 : index]))
+        assemblable = source is not None or (self._kernel and self._caller)
+        end = line.start + line.text.index("```") + 3
+        self._signal("fence_closed", start, end, line.at, assemblable=assemblable, draft=source)
+
+    def _blocks(self, blocks: list[Block], seen: int) -> None:
+        for block in blocks:
+            text = self._source(block)
+            kind = classify(block, text)
+            self._kernel = self._kernel or kind == "kernel_completed" or holds_kernel(block, text)
+            self._caller = self._caller or (kind in ("wrapper_completed", "model_completed") and self._kernel)
+            source = self._module(block) if kind == "model_completed" and self._fence is None else None
+            assemblable = self._kernel and self._caller and kind != "function_completed"
+            self._signal(kind, block.start, block.end, seen, block.name, assemblable, source)
+
+    def _source(self, block: Block) -> str:
+        """The block's text: whole lines from its first, so that offsets need no search."""
+        return "\n".join(self._text[block.first_line :])[block.start - self._starts[block.first_line] :]
+
+    def _module(self, block: Block) -> str | None:
+        """The module that an unfenced ModelNew ends, where it is complete."""
+        text = "\n".join(self._text)
+        return draft.from_text(text[: block.end - self._starts[0]]) if block.name == "ModelNew" else None
+
+    def _phrases(self, line: Line) -> None:
+        for kind, offset in phrases(line.text):
+            self._signal(kind, line.start + offset, line.end, line.at)
+
+    def _silence(self, line: Line) -> None:
+        if line.at - self._quiet_since >= SILENCE:
+            self._signal("silence", self._quiet_since, line.end, line.at)
+            self._quiet_since = line.at
+
+    def _repeats(self, line: Line) -> None:
+        at = None if self._repeating else self._repetition.feed(line.text + "\n")
+        if at is not None:
+            self._repeating = True
+            self._signal("repeating", line.start, line.end, line.at)
+
+    def _signal(
+        self, kind: Kind, start: int, end: int, seen: int, name: str = "", assemblable: bool = False,
+        draft: str | None = None,
+    ) -> None:
+        if kind in _BREAKS_SILENCE:
+            self._quiet_since = seen
+        self._found.append(Signal(
+            kind=kind, start=start, end=end, seen=seen, name=name, assemblable=assemblable, draft=draft
+        ))
