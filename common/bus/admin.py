@@ -8,7 +8,7 @@ from common.bus.errors import Unreachable
 from common.bus.settings import BusSettings
 from common.bus.streams import all_configs, stream_of
 
-_NO_STREAM = 10059
+NO_STREAM = 10059
 
 
 async def ensure_streams(connection: Connection, settings: BusSettings) -> None:
@@ -19,7 +19,7 @@ async def ensure_streams(connection: Connection, settings: BusSettings) -> None:
             await _ensure(connection, name, config)
         except ApiError as error:
             raise Unreachable(
-                f"the server refuses stream {name}: {error}; give it more room, lower SPECGEN_BUS_STREAM_MIB, "
+                f"stream {name}: {error}; give it more room, lower SPECGEN_BUS_STREAM_MIB, "
                 "or use another state directory"
             ) from None
 
@@ -29,7 +29,7 @@ async def _ensure(connection: Connection, name: str, config: dict[str, Any]) -> 
     try:
         there = (await connection.call(f"STREAM.INFO.{name}"))["config"]
     except ApiError as error:
-        if error.code != _NO_STREAM:
+        if error.code != NO_STREAM:
             raise
         await connection.call(f"STREAM.CREATE.{name}", config)
         return
@@ -60,6 +60,9 @@ async def stream_subjects(connection: Connection, stream: str, pattern: str) -> 
 
 
 async def identity(connection: Connection, stream: str) -> tuple[str, int]:
-    """When the stream was created (a memory stream is new after a restart) and its last sequence."""
-    answer = await connection.call(f"STREAM.INFO.{stream}")
+    """When the stream was created (a memory stream is new after a restart) and its last sequence.
+
+    One try: Transient or ApiError where it fails.
+    """
+    answer = await connection.api(f"STREAM.INFO.{stream}")
     return answer["created"], int(answer["state"]["last_seq"])

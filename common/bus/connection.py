@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from common.bus.errors import TooLarge, Unreachable
+from common.bus.errors import BusError, TooLarge, Unreachable
 from common.bus.settings import BusSettings
 from common.logs import get_logger
 
@@ -30,16 +30,26 @@ _BUFFER = 8 * 2**20
 _NOT_READY = (10008, 10039, 10076)
 """JetStream's codes for `temporarily unavailable` and `not enabled`, which a starting server answers."""
 
+_WORTH_A_TRY = (
+    nats_errors.NoRespondersError,
+    nats_errors.OutboundBufferLimitError,
+    nats_errors.ConnectionClosedError,
+)
+
 
 class Transient(Exception):
     """Worth another try: the line broke, or nobody answered."""
 
 
-class ApiError(Exception):
+class Silent(Transient):
+    """Connected, but no answer in time."""
+
+
+class ApiError(BusError):
     """What the JetStream API refused, with its code."""
 
     def __init__(self, code: int, description: str) -> None:
-        super().__init__(f"{description} ({code})")
+        super().__init__(f"the server refuses: {description} (JetStream {code})")
         self.code = code
         self.description = description
 
@@ -56,6 +66,7 @@ class Connection:
         self._token = token
         self._nc: Client = Client()
         self._up = asyncio.Event()
+        self._subscriptions: set[Subscription] = set()
         self._waiting: set[asyncio.Future[Any]] = set()
         self._broken: set[asyncio.Future[Any]] = set()
         self._last_error: Exception | None = None
@@ -158,9 +169,9 @@ class Connection:
             if task in self._broken:
                 raise Transient("the connection broke") from None
             raise
-        except (nats_errors.TimeoutError, nats_errors.NoRespondersError) as error:
-            raise Transient(str(error)) from None
-        except (nats_errors.OutboundBufferLimitError, nats_errors.ConnectionClosedError) as error:
+        except nats_errors.TimeoutError as error:
+            raise Silent(str(error)) from None
+        except _WORTH_A_TRY as error:
             raise Transient(str(error)) from None
         finally:
             self._waiting.discard(task)
@@ -186,10 +197,13 @@ class Connection:
 
     async def subscribe(self, subject: str, on_message: Callable[[Msg], Awaitable[None]]) -> Subscription:
         """A core subscription whose callback must only enqueue. Made again by nats-py after a reconnect."""
-        return await self._nc.subscribe(subject, cb=on_message, pending_bytes_limit=0)
+        subscription = await self._nc.subscribe(subject, cb=on_message, pending_bytes_limit=0)
+        self._subscriptions.add(subscription)
+        return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        if not self.closed:
+        if subscription in self._subscriptions and not self.closed:
+            self._subscriptions.remove(subscription)
             await subscription.unsubscribe()
 
     def inbox(self) -> str:
@@ -197,7 +211,12 @@ class Connection:
 
     async def close(self) -> None:
         self.on_reconnect.clear()
-        await self._nc.close()
+        for subscription in list(self._subscriptions):
+            await self.unsubscribe(subscription)
+        try:
+            await self._nc.close()
+        except OSError as error:
+            log.debug("bus.closed_broken", error=str(error))
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error

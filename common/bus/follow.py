@@ -16,7 +16,7 @@ from typing import Any, Literal
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from common.bus.admin import identity
+from common.bus.admin import NO_STREAM, identity
 from common.bus.connection import ApiError, Connection, Transient
 from common.bus.dead import bury
 from common.bus.delivery import UNREADABLE, Delivery, Position, position, stored
@@ -165,17 +165,19 @@ class Follower:
                 await self._create()
                 return
             except Transient as error:
-                log.debug("bus.follow_retry", stream=self._stream, error=str(error))
-                await asyncio.sleep(0.1)
+                why = str(error)
+            except ApiError as error:
+                if error.code != NO_STREAM:
+                    raise
+                why = "the stream is being made again"
+            log.debug("bus.follow_retry", stream=self._stream, reason=why)
+            await asyncio.sleep(0.1)
 
     async def _create(self) -> None:
         await self._find_place()
         name = self._inbox.rsplit(".", 1)[-1] + f"-{self._pull_id}"
         body = {"stream_name": self._stream, "config": {"name": name, **self._config()}}
-        try:
-            info = await self._connection.api(f"CONSUMER.CREATE.{self._stream}.{name}", body)
-        except ApiError as error:
-            raise Transient(str(error)) from None
+        info = await self._connection.api(f"CONSUMER.CREATE.{self._stream}.{name}", body)
         self._consumer, self._expected, self._open = name, 1, 0
         self._pull_id += 1
         if info["num_pending"] == 0:

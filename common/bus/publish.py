@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import uuid
 
-from common.bus.connection import ApiError, Connection, parse_reply
+from common.bus.connection import ApiError, Connection, Silent, parse_reply
 from common.bus.errors import AlreadyThere, BusError, StreamFull, TooLarge
 from common.bus.stored import last_on
 
+_ANSWER_SECONDS = 3.0
 _WRONG_SEQUENCE = (10071, 10164)
 _STORE_FAILED = 10077
 _TOO_LARGE = 10054
@@ -37,7 +38,11 @@ async def publish(
     async def attempt() -> int:
         nonlocal tries
         tries += 1
-        answer = parse_reply(await connection.request(subject, data, headers=sent))
+        try:
+            answer = parse_reply(await connection.request(subject, data, headers=sent, timeout=_ANSWER_SECONDS))
+        except Silent:
+            await _require_store(connection, stream)
+            raise
         return int(answer["seq"])
 
     try:
@@ -49,6 +54,20 @@ async def publish(
         if there is not None and there.headers.get("Nats-Msg-Id") == sent["Nats-Msg-Id"]:
             return there.sequence
     raise refusal
+
+
+async def _require_store(connection: Connection, stream: str) -> None:
+    """StreamFull where the server lives but its store gave up (a full disk): publishers then get no answer at all.
+
+    Purging what does not exist changes nothing and is refused with the reason.
+    """
+    try:
+        await connection.api(f"STREAM.PURGE.{stream}", {"filter": f"specgen.probe.{stream}"})
+    except ApiError as error:
+        raise StreamFull(
+            f"stream {stream} cannot be written: {error.description}; free space on the server's disk, "
+            "it goes on by itself then"
+        ) from None
 
 
 def _refusal(error: ApiError, stream: str, subject: str) -> BusError:

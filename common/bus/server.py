@@ -14,6 +14,7 @@ import msgspec
 from common.bus import launch
 from common.bus.discovery import Announcement, announce, withdraw
 from common.bus.errors import ServerFailed
+from common.bus.health import StoreWatch
 from common.bus.settings import BusSettings
 from common.bus.state import LOG, Identity, identity, open_state, port_is_free, write_config
 from common.logs import get_logger
@@ -23,6 +24,8 @@ log = get_logger()
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 _SLOWEST_RESTART = 5.0
+_LOOK_SECONDS = 1.0
+_COMPLAIN_SECONDS = 30.0
 
 
 class Server:
@@ -42,6 +45,7 @@ class Server:
         self._identity = who
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
+        self._complained = -_COMPLAIN_SECONDS
 
     @property
     def pid(self) -> int:
@@ -51,6 +55,7 @@ class Server:
         return self._process.pid
 
     async def start(self) -> None:
+        self._config = write_config(self._path, self.settings, self._identity)
         await self._launch()
         self._supervisor = asyncio.create_task(self._supervise())
 
@@ -62,9 +67,9 @@ class Server:
                 f"port {port} of {self._path} is taken by another program: stop that, or remove "
                 f"{self._path / 'identity.json'} to get another port"
             )
-        config = write_config(self._path, self.settings, self._identity)
+        self._watch = StoreWatch(self._path / LOG, room=4 * self.settings.max_payload)
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), find_binary(), "-c", str(config),
+            sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), find_binary(), "-c", str(self._config),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(self._lock,), start_new_session=True,
         )  # fmt: skip
@@ -80,7 +85,7 @@ class Server:
                 return
             await asyncio.sleep(0.01)
         await self._end_process()
-        raise ServerFailed(f"nats-server did not start: {self._last_words()}")
+        raise ServerFailed(f"nats-server did not start: {self._last_words()}; see {self._path / LOG}")
 
     def _last_words(self) -> str:
         """The server's own last complaint; its log never holds the token."""
@@ -94,18 +99,38 @@ class Server:
     async def _supervise(self) -> None:
         pause = 0.0
         while True:
-            assert self._process is not None
-            code = await self._process.wait()
-            log.error("server.died", code=code, restarts=self.restarts)
+            await self._until_down()
             await asyncio.sleep(pause)
-            started = asyncio.get_running_loop().time()
             try:
                 await self._launch()
+                pause = 0.0
             except (ServerFailed, OSError) as error:
-                log.error("server.not_restarted", error=str(error))
+                pause = min(_SLOWEST_RESTART, 2 * pause + 0.1)
+                log.error("server.not_restarted", error=str(error), next_try_seconds=pause)
             self.restarts += 1
-            lived = asyncio.get_running_loop().time() - started > _SLOWEST_RESTART
-            pause = 0.0 if lived else min(_SLOWEST_RESTART, 2 * pause + 0.05)
+
+    async def _until_down(self) -> None:
+        """Until the process is gone, by itself or because its store gave up and there is room again."""
+        assert self._process is not None
+        while True:
+            try:
+                code = await asyncio.wait_for(self._process.wait(), _LOOK_SECONDS)
+                log.error("server.died", code=code, restarts=self.restarts)
+                return
+            except TimeoutError:
+                if self._watch.look() and self._may_restart():
+                    await self._end_process()
+                    return
+
+    def _may_restart(self) -> bool:
+        if self._watch.has_room():
+            log.warning("server.restarting", reason="its store failed to write; there is room again")
+            return True
+        now = asyncio.get_running_loop().time()
+        if now - self._complained > _COMPLAIN_SECONDS:
+            self._complained = now
+            log.error("server.disk_full", state=str(self._path), cure="free space: the server restarts by itself")
+        return False
 
     async def stop(self) -> None:
         """End the server and give the state directory free. The port and the token stay for the next start."""
@@ -150,6 +175,9 @@ async def start_server(settings: BusSettings) -> Server:
     try:
         server = Server(settings, path, lock, identity(path, settings.host))
         await server.start()
+    except OSError as error:
+        os.close(lock)
+        raise ServerFailed(f"cannot start a server on {path}: {error}; free space or name another directory") from None
     except BaseException:
         os.close(lock)
         raise

@@ -36,8 +36,8 @@ def open_state(state_dir: str) -> tuple[Path, int]:
     path = Path(state_dir).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        os.write(descriptor, b"lock")
+        (path / _LOCK).write_bytes(b"lock")
+        descriptor = os.open(path / _LOCK, os.O_RDWR)
     except OSError as error:
         raise ServerFailed(
             f"cannot write the state directory {path}: {error.strerror}; name another with SPECGEN_BUS_STATE_DIR"
