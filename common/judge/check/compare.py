@@ -8,7 +8,7 @@ import msgspec
 import torch
 
 from common.judge.check.finding import Finding
-from common.judge.check.measure import rms_difference
+from common.judge.check.measure import rms_beyond, rms_difference
 from common.judge.check.pattern import differences, is_stale, pattern_of
 from common.judge.check.places import misplaced
 from common.judge.check.policy import CheckPolicy
@@ -54,8 +54,8 @@ def compare(
 def error_ratios(expected: Expected, outputs: list[Any], policy: CheckPolicy) -> list[float]:
     """Error ratio of each floating output, for the record and for calibration; shapes and dtypes must be right."""
     return [
-        rms_difference(value.to(expected.device), exact) / unit_of_error(expected, i, policy)
-        for i, (value, exact) in enumerate(zip(outputs, expected.exact, strict=True))
+        _ratio(expected, i, value.to(expected.device), policy)
+        for i, value in enumerate(outputs)
         if expected.scales[i] is not None
     ]
 
@@ -63,6 +63,13 @@ def error_ratios(expected: Expected, outputs: list[Any], policy: CheckPolicy) ->
 def unit_of_error(expected: Expected, index: int, policy: CheckPolicy) -> float:
     """One unit of error: eager's own, at least what the inputs' rounding alone makes, at least the floor."""
     return max(_eager_unit(expected, index, policy), expected.noise[index])
+
+
+def _ratio(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> float:
+    """Error in units; where that is much, without the values that the rounding of the inputs alone may tip over."""
+    unit, exact = unit_of_error(expected, index, policy), expected.exact[index]
+    ratio = rms_difference(got, exact) / unit
+    return ratio if ratio <= policy.ratio_for(got.dtype) else rms_beyond(got, exact, expected.spread[index]) / unit
 
 
 def _eager_unit(expected: Expected, index: int, policy: CheckPolicy) -> float:
@@ -110,22 +117,22 @@ def _values(expected: Expected, index: int, got: Any, policy: CheckPolicy) -> Fi
 
 def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> Finding | None:
     """Floating values, by error ratio; what the inputs' rounding makes is computed for a suspect only."""
-    exact, limit = expected.exact[index], policy.ratio_for(got.dtype)
+    exact, plain = expected.exact[index], policy.ratio_for(got.dtype)
     error = rms_difference(got, exact)
-    if error <= limit * _eager_unit(expected, index, policy):
+    if error <= plain * _eager_unit(expected, index, policy):
         return None
-    unit = unit_of_error(expected, index, policy)
-    if error <= limit * unit:
+    ratio, limit = _ratio(expected, index, got, policy), policy.limit_for(got.dtype, expected.longest_sum)
+    if ratio <= plain:
         return None
     lower = lower_precision(expected, index, got, error)
-    if lower and lower.allowed(policy.precision):
+    if lower.allowed(policy.precision) if lower else ratio <= limit:
         return None
-    far = (got.to(exact.dtype) - exact).abs() > limit * unit
+    far = (got.to(exact.dtype) - exact).abs() > limit * unit_of_error(expected, index, policy)
     share = float(far.double().mean())
     return _finding(
         Outcome.PRECISION_DOWNGRADE if lower else Outcome.WRONG_VALUES, expected, index,
-        f"the error is {error / unit:.3g} times eager's (limit {limit:.0f}), {share:.1%} of the values are far off",
-        ratio=error / unit, limit=limit, share=share, precision=lower.name if lower else "",
+        f"the error is {ratio:.3g} times eager's (limit {limit:.0f}), {share:.1%} of the values are far off",
+        ratio=ratio, limit=limit, share=share, precision=lower.name if lower else "",
         pattern="" if lower else pattern_of(got, exact, far), differences=differences(got, exact, far),
     )
 

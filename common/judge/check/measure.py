@@ -36,6 +36,17 @@ def rms_difference(values: torch.Tensor, other: torch.Tensor | None) -> float:
     return total / math.sqrt(count) if count else 0.0
 
 
+def rms_beyond(values: torch.Tensor, other: torch.Tensor, spread: torch.Tensor) -> float:
+    """Root mean square of the difference, where a difference within twice `spread` counts as none."""
+    total, count = 0.0, 0
+    for piece, rest, granted in pieces(values, other, spread):
+        difference = (piece - rest).abs()
+        beyond = torch.where(difference <= 2 * granted, 0.0, difference)
+        kept = beyond[torch.isfinite(beyond)]
+        total, count = total + float(kept.square().sum()), count + kept.numel()
+    return math.sqrt(total / count) if count else 0.0
+
+
 def finite_share(values: torch.Tensor) -> float:
     """Share of the elements that are finite; 1 for an empty tensor."""
     if not is_inexact(values) or values.numel() == 0:

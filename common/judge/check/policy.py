@@ -23,15 +23,23 @@ class CheckPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """
     ratio_half: float = 8.0
     """The same for outputs in fp16 and bf16: both sides round their result, so honest kernels stay near 1."""
-    floor: float = 0.1
+    sequential: float = 2.0
+    """Where a task adds up K values, a result within sequential * sqrt(K) of eager's error is right as well, unless a
+    lower precision explains it: an honest sum of one value after another reaches 0.85 sqrt(K)."""
+    floor: float = 0.25
     """Least error granted, in units of the output dtype's epsilon times the output's RMS: eager may be exact."""
-    downgrade: float = 4.0
-    """A result within this factor of an emulated lower precision's error is that precision's result."""
     least_finite: float = 0.5
     """A case in which less than this share of eager's values is finite says too little and is left out."""
 
     def ratio_for(self, dtype: torch.dtype) -> float:
+        """The error ratio that is right without further question."""
         return self.ratio_half if dtype in (torch.float16, torch.bfloat16) else self.ratio
+
+    def limit_for(self, dtype: torch.dtype, longest_sum: int) -> float:
+        """The error ratio above which a result is wrong. Sums for a half-precision result are kept in fp32, whose
+        rounding does not show there."""
+        ratio = self.ratio_for(dtype)
+        return ratio if dtype in (torch.float16, torch.bfloat16) else max(ratio, self.sequential * longest_sum**0.5)
 
 
 def policy_for(precision: str) -> CheckPolicy:

@@ -15,11 +15,12 @@ from common.judge.check.inputs import CaseUnusable, build_model, make_inputs
 from common.judge.check.measure import finite_share, is_inexact, rms, rms_difference
 from common.judge.check.policy import CheckPolicy, set_backend_precision
 from common.judge.check.structure import flatten, rebuild
+from common.judge.check.sums import SumLengths
 from common.judge.check.task import TaskModule, TaskProblem
 from common.judge.check.widen import in_fp64
 
-_UNKNOWN_NOISE = 4.0
-"""Epsilons of error assumed of eager where fp64 is not to be had: a long sum's usual error in fp32."""
+_NUDGE, _NUDGES = 16.0, 4
+"""How many half units in the last place the moves are by which noise is measured, and how many are tried."""
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,8 @@ class Expected:
     exact: tuple[Any, ...] = field(default=(), repr=False)
     scales: tuple[Scale | None, ...] = ()
     """None for a leaf that is not floating."""
+    longest_sum: int = 1
+    """Values that one of the task's functions adds up for one element of its result."""
     widened: bool = True
     """False where fp64 could not be had and `exact` is eager's own result."""
     aliases: tuple[bool, ...] = ()
@@ -62,24 +65,35 @@ class Expected:
         return sum(t.numel() * t.element_size() for t in (*self.eager, *self.exact) if isinstance(t, torch.Tensor))
 
     @cached_property
-    def noise(self) -> tuple[float, ...]:
-        """By output: how far the fp64 result moves (RMS) when inputs and weights move by up to half a unit in their
-        last place. A kernel as stable as can be may not avoid it, also where eager is right by luck.
+    def spread(self) -> tuple[Any, ...]:
+        """By output: how far each value of the fp64 result moves at most when inputs and weights move by a few units in
+        their last place (see `nudge`): what even a kernel as stable as can be may not avoid. None for other leaves.
 
-        Computed when first asked for: only a candidate above eager's own error needs it.
+        Computed when first asked for: only a candidate above eager's own error needs it. Several moves are tried, so
+        that a rounding or a threshold inside the task that a tiny move tips over is found where it is near.
         """
+        if not self.widened:
+            return tuple(None if scale is None else self._assumed(i, scale) for i, scale in enumerate(self.scales))
         inputs = make_inputs(self.task, self.case, self.device)
         model = build_model(self.task, self.case, self.device)
-        nudged = [nudge(value, self.case.seed + i) for i, value in enumerate(inputs)]
-        leaves = run_wide(nudge_model(model, self.case.seed), nudged) if self.widened else None
-        return tuple(self._noise_of(i, scale, leaves) for i, scale in enumerate(self.scales))
+        widest: list[Any] = [None] * len(self.exact)
+        for draw in range(_NUDGES):
+            seed = self.case.seed + 1000 * draw
+            nudged = run_wide(nudge_model(model, seed), [nudge(value, seed + i) for i, value in enumerate(inputs)])
+            for i, scale in enumerate(self.scales):
+                if scale is not None and nudged is not None:
+                    moved = torch.nan_to_num((nudged[i] - self.exact[i]).abs(), nan=0.0, posinf=0.0, neginf=0.0)
+                    widest[i] = moved if widest[i] is None else torch.maximum(widest[i], moved)
+        return tuple(widest)
 
-    def _noise_of(self, index: int, scale: Scale | None, nudged: tuple[Any, ...] | None) -> float:
-        if scale is None:
-            return 0.0
-        if nudged is None:
-            return _UNKNOWN_NOISE * torch.finfo(self.eager[index].dtype).eps * scale.value
-        return rms_difference(nudged[index], self.exact[index])
+    @cached_property
+    def noise(self) -> tuple[float, ...]:
+        """By output: RMS by which the inputs' own rounding, half a unit in the last place, moves the fp64 result."""
+        return tuple(0.0 if moved is None else rms(moved) / _NUDGE for moved in self.spread)
+
+    def _assumed(self, index: int, scale: Scale) -> torch.Tensor:
+        """Where fp64 is not to be had: a long fp32 sum's usual error, everywhere."""
+        return torch.full_like(self.exact[index], _NUDGE * torch.finfo(self.eager[index].dtype).eps * scale.value).abs()
 
 
 def reference(task: TaskModule, case: Case, device: torch.device | str, policy: CheckPolicy) -> Expected:
@@ -108,12 +122,13 @@ def _reference(blank: Expected, policy: CheckPolicy) -> Expected:
     task, case, device = blank.task, blank.case, blank.device
     inputs = make_inputs(task, case, device)
     model = build_model(task, case, device)
-    spec, eager, aliases = run_eager(model, inputs, policy.precision)
+    with SumLengths() as sums:
+        spec, eager, aliases = run_eager(model, inputs, policy.precision)
     wide = run_wide(model, inputs)
     exact = wide if wide is not None else tuple(map(_as_double, eager))
     expected = Expected(
         task=task, case=case, device=device, spec=spec, eager=eager, exact=exact, widened=wide is not None,
-        scales=tuple(map(_scale, eager, exact)), aliases=aliases,
+        scales=tuple(map(_scale, eager, exact)), aliases=aliases, longest_sum=sums.longest,
     )
     share = min((finite_share(leaf) for leaf in eager if isinstance(leaf, torch.Tensor)), default=1.0)
     if share < policy.least_finite:
@@ -155,7 +170,7 @@ def run_wide(
 
 
 def nudge_model(model: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """A copy whose parameters and buffers moved by at most half a unit in the last place."""
+    """A copy whose parameters and buffers moved as `nudge` moves inputs."""
     moved = copy.deepcopy(model)
     with torch.no_grad():
         for i, tensor in enumerate((*moved.parameters(), *moved.buffers())):
@@ -165,14 +180,14 @@ def nudge_model(model: torch.nn.Module, seed: int) -> torch.nn.Module:
 
 
 def nudge(value: Any, seed: int) -> Any:
-    """Floating tensors as fp64, each value moved by up to half its dtype's epsilon, relatively; the rest as it is."""
+    """Floating tensors as fp64, each value moved by up to _NUDGE half epsilons, relatively; the rest as it is."""
     return _map_floats([value], lambda tensor: _nudged(tensor, seed))[0]
 
 
 def _nudged(tensor: torch.Tensor, seed: int) -> torch.Tensor:
     generator = torch.Generator(tensor.device).manual_seed(seed % 2**63)
     moves = torch.rand(tensor.shape, generator=generator, device=tensor.device, dtype=torch.float64) - 0.5
-    return tensor.double() * (1 + moves * torch.finfo(tensor.dtype).eps)
+    return tensor.double() * (1 + moves * (_NUDGE * torch.finfo(tensor.dtype).eps))
 
 
 def _map_floats(values: list[Any], change: Any) -> list[Any]:
