@@ -63,7 +63,7 @@ def _dispatch(argv: list[str]) -> int:
     command: Command = import_module(modules[name])  # type: ignore[assignment]
     parser = Parser(
         prog=f"specgen {name}", description=command.HELP, epilog=f"examples:\n{command.EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )
     command.add_arguments(parser)
     return command.run(parser.parse_args(rest))
@@ -78,3 +78,7 @@ def _overview(modules: dict[str, str]) -> str:
         "Makes GPU kernels faster: a reasoning LLM proposes, services judge while it still reasons.", "",
         "commands:", *lines, "", "`specgen COMMAND --help` shows a command's options and examples.",
     ])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

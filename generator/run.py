@@ -5,16 +5,18 @@ import asyncio
 import os
 import time
 
+import msgspec
+
 from common.background import background
 from common.bus import Bus
-from common.errors import SpecgenError
+from common.errors import UsageError
 from common.logs import get_logger
 from common.messages import PREFIX, IterationStarted, RunEnded, RunStarted, RunSubmitted
 from generator.budget import exhausted
 from generator.ending import Ending
 from generator.generations import Generations
 from generator.iteration import IterationDriver, close_iteration
-from generator.llm import Endpoint
+from generator.llm import Endpoint, EndpointProblem
 from generator.log import RunLog
 from generator.settings import GeneratorSettings
 from generator.strategy import next_prompt
@@ -54,28 +56,42 @@ class _Run:
         self._inbox = inbox
 
     async def drive(self) -> None:
-        s = self._submitted
-        if self._state.started is None:
-            await self._log.record(
-                RunStarted, task=s.task, budget=s.budget, llm=s.llm, strategy=s.strategy, device=s.device,
-                hardware=s.hardware, speculate=s.speculate, stop=s.stop, drain_seconds=s.drain_seconds,
-            )
-        log.info("run.driving", run=s.run, iterations=len(self._state.iterations), facts=self._state.n)
-        end = await self._iterations()
+        """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
+        llm = self._submitted.llm
+        key = os.environ.get(llm.api_key_env or "")
+        async with Endpoint(llm.url, llm.model, api_key=key) as endpoint:
+            problem = await self._probe(endpoint)
+            await self._start(endpoint.model)
+            end = Ending("failed", problem) if problem else await self._iterations(endpoint)
         best = self._state.best()
         await self._log.record(
             RunEnded, reason=end.reason, cause=end.cause, best=best.proposed.candidate if best else None
         )
-        log.info("run.ended", run=s.run, reason=end.reason, cause=end.cause)
+        log.info("run.ended", run=self._state.run, reason=end.reason, cause=end.cause)
 
-    async def _iterations(self) -> Ending:
-        """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
-        key = os.environ.get(self._submitted.llm.api_key_env or "")
+    async def _probe(self, endpoint: Endpoint) -> str:
+        """What is wrong with the endpoint; empty where nothing is."""
         try:
-            async with Endpoint(self._submitted.llm.url, self._submitted.llm.model, api_key=key) as endpoint:
-                await endpoint.probe()
-                return await self._until_exhausted(endpoint)
-        except SpecgenError as error:
+            await endpoint.probe()
+        except EndpointProblem as problem:
+            return str(problem)
+        return ""
+
+    async def _start(self, model: str) -> None:
+        """The first fact, with the model's name as the endpoint gives it; nothing where the run goes on."""
+        s = self._submitted
+        if self._state.started is None:
+            await self._log.record(
+                RunStarted, task=s.task, budget=s.budget, llm=msgspec.structs.replace(s.llm, model=model),
+                strategy=s.strategy, device=s.device, hardware=s.hardware, speculate=s.speculate, stop=s.stop,
+                drain_seconds=s.drain_seconds,
+            )
+        log.info("run.driving", run=s.run, iterations=len(self._state.iterations), facts=self._state.n)
+
+    async def _iterations(self, endpoint: Endpoint) -> Ending:
+        try:
+            return await self._until_exhausted(endpoint)
+        except (EndpointProblem, UsageError) as error:
             return Ending("failed", str(error))
 
     async def _until_exhausted(self, endpoint: Endpoint) -> Ending:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,16 +33,32 @@ def require_answer(url: str) -> None:
         raise UsageError(f"no endpoint answers at {url} ({error}): start it, or correct --llm") from None
 
 
+def require_recording(recording: str, rate: float | None) -> None:
+    """UsageError, in the replay endpoint's own words, where it cannot play the recording."""
+    command = [sys.executable, "-m", "generator.replay", *_arguments(recording, rate), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UsageError(done.stderr.strip().splitlines()[-1].removeprefix("replay: "))
+
+
 async def start_replay(supervisor: Supervisor, recording: str, rate: float | None, ready_file: Path) -> str:
-    """Start the replay endpoint and return its address once it listens."""
-    arguments = ["--recording", recording, "--port", "0", "--ready-file", str(ready_file)]
-    if rate is not None:
-        arguments += ["--rate", str(rate)]
+    """Start the replay endpoint and return its address once it listens. It keeps its port when it is restarted."""
+    arguments = [*_arguments(recording, rate), "--port", str(_free_port()), "--ready-file", str(ready_file)]
     supervisor.add(python_service("generator.replay", *arguments, name="replay"))
     assert supervisor.failure is not None
     async with asyncio.timeout(READY_SECONDS):
-        while not ready_file.exists() or not ready_file.read_bytes():
+        while not ready_file.exists():
             if supervisor.failure.done():
                 supervisor.failure.result()
             await asyncio.sleep(0.05)
     return msgspec.json.decode(ready_file.read_bytes(), type=Ready).url
+
+
+def _arguments(recording: str, rate: float | None) -> list[str]:
+    return ["--recording", recording, *(["--rate", str(rate)] if rate is not None else [])]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

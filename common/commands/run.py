@@ -14,7 +14,7 @@ import msgspec
 
 from common.bus import Bus, BusSettings
 from common.commands.arguments import add_run_arguments, check_endpoint_arguments, submission
-from common.commands.endpoint import require_answer, start_replay
+from common.commands.endpoint import require_answer, require_recording, start_replay
 from common.devices import DeviceSettings
 from common.errors import UsageError
 from common.logs import configure
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     submitted = submission(args, args.llm or "", devices)
     if args.llm:
         require_answer(args.llm)
+    else:
+        require_recording(args.replay, args.rate)
     folder = (args.out or Path("runs") / submitted.run).absolute()
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty: name another folder with --out")

@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recording = read_recording(args.recording)
         rate = _rate(args.rate, recording)
+        if args.check:
+            return 0
         asyncio.run(_serve(args, recording, rate))
     except UsageError as error:
         print(f"replay: {error}", file=sys.stderr)
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--rate", type=float, help="tokens a second instead of the recording's own rate")
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="write the ready line here as well")
+    parser.add_argument("--check", action="store_true", help="only say whether the recording can be played")
     parser.add_argument("--context", type=int, default=131_072, help="tokens of prompt and answer together")
     parser.add_argument("--chat-only", action="store_true", help="offer no completions and no tokens")
     parser.add_argument("--no-continue", action="store_true", help="do not continue an assistant's message")
