@@ -16,7 +16,7 @@ from common.bus.errors import (
     TooLarge,
     Unreachable,
 )
-from common.bus.follow import Follower
+from common.bus.follow import Follower, Since
 from common.bus.lease import Lease, read_holder
 from common.bus.listen import Listener
 from common.bus.server import Server, start_server
@@ -29,6 +29,6 @@ from common.bus.work import Work
 __all__ = [
     "LEASES", "STATE",
     "AlreadyThere", "Bus", "BusError", "BusSettings", "Delivery", "Entry", "Follower", "KeyChanged", "Lease",
-    "LeaseHeld", "LeaseLost", "Listener", "Server", "ServerFailed", "StateInUse", "StreamFull", "Table", "Task",
-    "TooLarge", "Unreachable", "Work", "read_holder", "start_server",
+    "LeaseHeld", "LeaseLost", "Listener", "Server", "ServerFailed", "Since", "StateInUse", "StreamFull", "Table",
+    "Task", "TooLarge", "Unreachable", "Work", "read_holder", "start_server",
 ]

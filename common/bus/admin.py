@@ -11,30 +11,40 @@ from common.bus.streams import all_configs, stream_of
 NO_STREAM = 10059
 
 
-async def ensure_streams(connection: Connection, settings: BusSettings) -> None:
-    """Create what is missing and bring what differs to our limits. Safe to repeat, and from several clients at once."""
-    for config in all_configs(settings):
-        name = config["name"]
-        try:
-            await _ensure(connection, name, config)
-        except ApiError as error:
-            raise Unreachable(
-                f"stream {name}: {error}; give it more room, lower SPECGEN_BUS_STREAM_MIB, "
-                "or use another state directory"
-            ) from None
+async def ensure_streams(
+    connection: Connection, settings: BusSettings, *, update: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Create what is missing; the configurations in force, by stream name. Safe to repeat, and from several clients.
+
+    What exists keeps its limits unless `update`: those are for whoever runs the server, not for its last client.
+    """
+    return {config["name"]: await _ensure(connection, config, update) for config in all_configs(settings)}
 
 
-async def _ensure(connection: Connection, name: str, config: dict[str, Any]) -> None:
+async def _ensure(connection: Connection, config: dict[str, Any], update: bool) -> dict[str, Any]:
     """Looks before it creates: a restarted server reserves a stream's room a second time when asked to create it."""
+    name = config["name"]
     try:
-        there = (await connection.call(f"STREAM.INFO.{name}"))["config"]
+        there = await _config(connection, name)
+        if there is None:
+            there = (await connection.call(f"STREAM.CREATE.{name}", config))["config"]
+        elif update and any(there.get(key) != value for key, value in config.items()):
+            there = (await connection.call(f"STREAM.UPDATE.{name}", config))["config"]
     except ApiError as error:
-        if error.code != NO_STREAM:
-            raise
-        await connection.call(f"STREAM.CREATE.{name}", config)
-        return
-    if any(there.get(key) != value for key, value in config.items()):
-        await connection.call(f"STREAM.UPDATE.{name}", config)
+        raise Unreachable(
+            f"stream {name}: {error}; give it more room, lower SPECGEN_BUS_STREAM_MIB, or use another state directory"
+        ) from None
+    return there
+
+
+async def _config(connection: Connection, name: str) -> dict[str, Any] | None:
+    try:
+        config: dict[str, Any] = (await connection.call(f"STREAM.INFO.{name}"))["config"]
+    except ApiError as error:
+        if error.code == NO_STREAM:
+            return None
+        raise
+    return config
 
 
 async def purge(connection: Connection, pattern: str) -> int:

@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 
 from common.bus import admin
 from common.bus.connection import Connection, Transient
+from common.bus.dead import retry
 from common.bus.delivery import Delivery
 from common.bus.discovery import find_server
 from common.bus.errors import Unreachable
@@ -43,6 +44,7 @@ class Bus:
         self._connection = connection
         self._echo = connection.inbox()
         self._echoes: dict[str, asyncio.Future[None]] = {}
+        self._lease_seconds = settings.lease_seconds
         self._repair: asyncio.Task[None] | None = None
 
     @classmethod
@@ -54,10 +56,11 @@ class Bus:
         bus = cls(connection, settings)
         try:
             await connection.subscribe(f"{bus._echo}.*", bus._on_echo)
-            await admin.ensure_streams(connection, settings)
+            in_force = await admin.ensure_streams(connection, settings)
         except BaseException:
             await connection.close()
             raise
+        bus._lease_seconds = in_force[f"KV_{LEASES}"]["max_age"] / 1e9
         connection.on_reconnect.append(bus._on_reconnect)
         return bus
 
@@ -144,14 +147,15 @@ class Bus:
 
     # Reading
 
-    def listen(self, pattern: str, *, bound: int | None = None) -> Listener:
+    def listen(self, pattern: str, *, bound: int | None = None, raw: bool = False) -> Listener:
         """Live messages under a pattern, from the moment the block is entered.
 
-        What a slow reader has no room for (`bound`, by default `pending_messages`) is dropped and counted.
+        What a slow reader has no room for (`bound`, by default `pending_messages`) is dropped and counted. `raw` leaves
+        the bytes as they are, here and below: `message` is None and nothing becomes a dead letter.
         """
-        return Listener(self._connection, pattern, bound or self.settings.pending_messages, self.barrier)
+        return Listener(self._connection, pattern, bound or self.settings.pending_messages, self.barrier, raw)
 
-    def follow(self, *patterns: str, since: Since = "start") -> Follower:
+    def follow(self, *patterns: str, since: Since = "start", raw: bool = False) -> Follower:
         """History, then live, in order and without a gap, over the one stream the patterns belong to.
 
         `since`: `start`, `new`, `last` (each subject's last, then live), a sequence (inclusive) or a datetime.
@@ -161,14 +165,14 @@ class Bus:
         stream = self._one_stream(patterns)
         if stream.retention == "workqueue":
             raise ValueError(f"{stream.name} is a work queue: use work(), history() or subjects()")
-        return Follower(self._connection, stream.name, patterns, since)
+        return Follower(self._connection, stream.name, patterns, since, raw)
 
-    async def history(self, *patterns: str, since: Since = "start") -> list[Delivery]:
+    async def history(self, *patterns: str, since: Since = "start", raw: bool = False) -> list[Delivery]:
         """Everything stored under the patterns now, in stream order; of a work queue, what still waits or is held."""
         stream = self._one_stream(patterns)
         if stream.retention == "workqueue":
-            return await read_queue(self._connection, stream.name, patterns)
-        async with self.follow(*patterns, since=since) as feed:
+            return await read_queue(self._connection, stream.name, patterns, raw)
+        async with self.follow(*patterns, since=since, raw=raw) as feed:
             return [delivery async for delivery in feed.past()]
 
     def _one_stream(self, patterns: Sequence[str]) -> Any:
@@ -197,6 +201,10 @@ class Bus:
         """Number of stored messages by subject under a pattern."""
         return await admin.subjects(self._connection, pattern)
 
+    async def retry_dead(self, letter: Delivery) -> None:
+        """Send a dead letter's message again and forget the letter. ValueError where it was not kept whole."""
+        await retry(self._connection, letter)
+
     # Tables and leases
 
     def table(self, bucket: str) -> Table:
@@ -205,4 +213,4 @@ class Bus:
     def lease(self, key: str, holder: str, value: dict[str, Any] | None = None) -> Lease:
         """Hold `key` for the length of a block; LeaseHeld (naming the holder) where somebody else does."""
         table = Table(self._connection, LEASES)
-        return Lease(self._connection, table, key, holder, value or {}, self.settings.lease_seconds)
+        return Lease(self._connection, table, key, holder, value or {}, self._lease_seconds)

@@ -5,6 +5,7 @@ import hashlib
 import time
 
 from common.bus.connection import Connection
+from common.bus.delivery import Delivery
 from common.bus.errors import BusError
 from common.bus.publish import publish
 from common.bus.streams import stream_of
@@ -15,6 +16,7 @@ log = get_logger()
 _KEEP = 256 * 1024
 """Bytes of the message kept in its dead letter; a header says so where there were more."""
 DEAD = f"{PREFIX}.dead"
+_TRUNCATED = "Specgen-Truncated"
 
 
 async def bury(
@@ -32,7 +34,7 @@ async def bury(
         at=time.time(),
         subject_was=subject,
         reason=reason,
-        headers=dict(headers or {}) | ({"Specgen-Truncated": str(len(data))} if len(data) > _KEEP else {}),
+        headers=dict(headers or {}) | ({_TRUNCATED: str(len(data))} if len(data) > _KEEP else {}),
         data=data[:_KEEP],
     )
     target = letter.subject()
@@ -43,3 +45,20 @@ async def bury(
         log.error("message.dead_lost", subject=subject, error=str(error))
         return False
     return True
+
+
+async def retry(connection: Connection, delivery: Delivery) -> None:
+    """Send the buried message to its subject again, then delete the letter. ValueError where that cannot be done."""
+    letter = delivery.message
+    if not isinstance(letter, DeadLetter):
+        raise ValueError(f"{delivery.subject} is no dead letter")
+    if _TRUNCATED in letter.headers:
+        raise ValueError(f"its message of {letter.headers[_TRUNCATED]} bytes was not kept whole")
+    headers = {name: value for name, value in letter.headers.items() if not name.startswith("Nats-")}
+    try:
+        stream = stream_of(letter.subject_was).name
+    except ValueError:
+        await connection.publish(letter.subject_was, letter.data, headers=headers or None)
+    else:
+        await publish(connection, stream, letter.subject_was, letter.data, headers=headers)
+    await connection.call(f"STREAM.MSG.DELETE.{stream_of(delivery.subject).name}", {"seq": delivery.sequence})

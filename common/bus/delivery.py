@@ -62,10 +62,10 @@ def decoded(subject: str, data: bytes) -> Message | None:
     return decode(kind, data) if kind else None
 
 
-def stored(message: Msg, where: Position) -> Delivery:
+def stored(message: Msg, where: Position, raw: bool = False) -> Delivery:
     return Delivery(
         subject=message.subject,
-        message=decoded(message.subject, message.data),
+        message=None if raw else decoded(message.subject, message.data),
         sequence=where.sequence,
         time=where.time,
         caught_up=where.left == 0,
@@ -74,10 +74,10 @@ def stored(message: Msg, where: Position) -> Delivery:
     )
 
 
-def live(message: Msg) -> Delivery:
+def live(message: Msg, raw: bool = False) -> Delivery:
     return Delivery(
         subject=message.subject,
-        message=decoded(message.subject, message.data),
+        message=None if raw else decoded(message.subject, message.data),
         sequence=0,
         time=time.time(),
         caught_up=True,

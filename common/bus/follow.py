@@ -42,11 +42,14 @@ _HEADER_STATUS, _HEADER_WHY = "Status", "Description"
 class Follower:
     """`async with bus.follow(…) as feed:`; `feed.past()` ends where history ends, `feed` itself goes on for ever."""
 
-    def __init__(self, connection: Connection, stream: str, patterns: tuple[str, ...], since: Since) -> None:
+    def __init__(
+        self, connection: Connection, stream: str, patterns: tuple[str, ...], since: Since, raw: bool = False
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._patterns = patterns
         self._since = since
+        self._raw = raw
         self._last = 0
         self._created: str | None = None
         self._inbox = ""
@@ -101,7 +104,7 @@ class Follower:
         self._last = where.sequence
         self.caught_up = self.caught_up or where.left == 0
         try:
-            return stored(message, where)
+            return stored(message, where, self._raw)
         except UNREADABLE as error:
             at = f"{where.stream}-{where.sequence}"
             await bury(self._connection, message.subject, message.data, message.headers, str(error), where=at)

@@ -22,11 +22,12 @@ class Listener:
     """`async with bus.listen(pattern) as feed: async for delivery in feed`. `dropped` counts what did not fit."""
 
     def __init__(
-        self, connection: Connection, pattern: str, bound: int, ready: Callable[[], Awaitable[None]]
+        self, connection: Connection, pattern: str, bound: int, ready: Callable[[], Awaitable[None]], raw: bool
     ) -> None:
         self._connection = connection
         self._pattern = pattern
         self._ready = ready
+        self._raw = raw
         self._queue: asyncio.Queue[Msg] = asyncio.Queue(maxsize=bound)
         self._subscription: Subscription | None = None
         self._complained = 0.0
@@ -62,6 +63,6 @@ class Listener:
         while True:
             message = await self._queue.get()
             try:
-                return live(message)
+                return live(message, self._raw)
             except UNREADABLE as error:
                 await bury(self._connection, message.subject, message.data, message.headers, str(error))

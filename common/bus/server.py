@@ -12,6 +12,8 @@ from types import TracebackType
 import msgspec
 
 from common.bus import launch
+from common.bus.admin import ensure_streams
+from common.bus.connection import Connection
 from common.bus.discovery import Announcement, announce, withdraw
 from common.bus.errors import ServerFailed
 from common.bus.health import StoreWatch
@@ -57,6 +59,7 @@ class Server:
     async def start(self) -> None:
         self._config = write_config(self._path, self.settings, self._identity)
         await self._launch()
+        await self._apply_limits()
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def _launch(self) -> None:
@@ -76,6 +79,15 @@ class Server:
         await self._wait_ready(host, port)
         announce(self._path, Announcement(url=self.settings.url or "", token=self._identity.token, pid=self.pid))
         log.info("server.started", url=self.settings.url, pid=self.pid, state=str(self._path))
+
+    async def _apply_limits(self) -> None:
+        """Streams of an older state get the limits of today's settings."""
+        connection = Connection("server", self.settings.url or "", self._identity.token, self.settings)
+        await connection.open()
+        try:
+            await ensure_streams(connection, self.settings, update=True)
+        finally:
+            await connection.close()
 
     async def _wait_ready(self, host: str, port: int) -> None:
         assert self._process is not None
