@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 
+_AGAIN_SECONDS = 2.0
+
+
 class Background:
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
@@ -22,6 +25,13 @@ class Background:
         for task in self._tasks:
             task.cancel()
 
+    async def end(self) -> None:
+        """Cancel until every task has ended: before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a
+        cancellation that arrives together with its result."""
+        while self._tasks:
+            self.cancel()
+            await asyncio.wait(self._tasks, timeout=_AGAIN_SECONDS)
+
 
 @asynccontextmanager
 async def background() -> AsyncIterator[Background]:
@@ -31,7 +41,7 @@ async def background() -> AsyncIterator[Background]:
         try:
             yield tasks
         finally:
-            tasks.cancel()
+            await tasks.end()
 
 
 async def first(*events: asyncio.Event, timeout: float | None = None) -> bool:

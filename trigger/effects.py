@@ -14,6 +14,13 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
     draft: str | None = None
 
 
+class Abort(msgspec.Struct, frozen=True, kw_only=True):
+    """End the main generation: it leads nowhere."""
+
+    reason: str
+    numbers: dict[str, float]
+
+
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """End the iteration: `candidate` is good enough."""
 

@@ -34,6 +34,13 @@ class RunState(msgspec.Struct, frozen=True):
     """The stop of the open iteration that its results justify; the first one stays."""
     ended: bool = False
 
+    last: int = 0
+    """The last iteration that was begun."""
+
+    def awaits(self, iteration: int) -> bool:
+        """Whether the facts that say what to do about `iteration` are still to come."""
+        return iteration > self.last and not self.ended
+
     def forks_from(self, iteration: int) -> bool:
         """Whether `iteration` is worth reading."""
         return self.speculate and self.iteration == iteration and self.wanted is None
@@ -54,7 +61,8 @@ def _folded(state: RunState, fact: Fact) -> RunState:
         case RunStarted():
             changes = {"speculate": fact.speculate, "policy": fact.stop, "allow_library": fact.task.allow_library}
         case IterationStarted():
-            changes = {"iteration": fact.iteration, "H": fact.H, "barred": frozenset(), "wanted": None}
+            began = {"iteration": fact.iteration, "last": fact.iteration, "H": fact.H}
+            changes = {**began, "barred": frozenset(), "wanted": None}
         case ResultAccepted() if not state.allow_library and LIBRARY_ONLY in fact.judgement.labels:
             changes = {"barred": state.barred | {fact.candidate}}
         case IterationEnded():

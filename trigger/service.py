@@ -8,15 +8,16 @@ from collections.abc import AsyncIterable
 from common.background import background
 from common.bus import Bus, Delivery
 from common.logs import get_logger
-from common.messages import PREFIX, Fact, ForkRequest, StopRequest, TokenDelta, pattern
+from common.messages import PREFIX, AbortRequest, Fact, ForkRequest, StopRequest, TokenDelta, pattern
 from common.settings import load
 from trigger import run
-from trigger.effects import Fork
-from trigger.reader import Reader
+from trigger.effects import Abort
+from trigger.reader import Effect, Reader
 from trigger.settings import TriggerSettings
 from trigger.stream import Arrival
 
 log = get_logger()
+_UNKNOWN = run.RunState()
 
 
 async def serve(bus: Bus, stop: asyncio.Event) -> None:
@@ -41,6 +42,8 @@ class Trigger:
         self._runs: dict[str, run.RunState] = {}
         self._readers: dict[tuple[str, int], Reader] = {}
         self._stopped: set[tuple[str, int]] = set()
+        self._early: dict[str, TokenDelta] = {}
+        self._reading = asyncio.Lock()
 
     async def read_facts(self, facts: AsyncIterable[Delivery]) -> None:
         """Fold every run's facts from the first one kept; ask for stops once the past is read."""
@@ -49,9 +52,10 @@ class Trigger:
                 self._fold(delivery.message)
             if delivery.caught_up:
                 await self._ask_for_stops()
+                await self._read_early()
 
     def _fold(self, fact: Fact) -> None:
-        state = run.step(self._runs.get(fact.run, run.RunState()), fact)
+        state = run.step(self._runs.get(fact.run, _UNKNOWN), fact)
         self._runs[fact.run] = state
         for key in [key for key in self._readers if key[0] == fact.run and key[1] != state.iteration]:
             del self._readers[key]
@@ -72,23 +76,37 @@ class Trigger:
             log.info("stop.requested", run=name, iteration=iteration, candidate=wanted.candidate, **wanted.numbers)
 
     async def read_tokens(self, tokens: AsyncIterable[Delivery]) -> None:
-        """Deltas of an iteration that no fact has announced yet are left aside: the gap they leave is refetched."""
+        """Tokens and facts come by different ways. Of an iteration that no fact has announced yet the last delta is
+        kept: reading it fetches those before it."""
         async for delivery in tokens:
             delta = delivery.message
-            if isinstance(delta, TokenDelta) and self._worth_reading(delta):
+            if not isinstance(delta, TokenDelta):
+                continue
+            state = self._runs.get(delta.run, _UNKNOWN)
+            if state.forks_from(delta.iteration):
+                await self._read(delta)
+            elif state.awaits(delta.iteration):
+                self._early[delta.run] = delta
+
+    async def _read_early(self) -> None:
+        for name, delta in list(self._early.items()):
+            state = self._runs.get(name, _UNKNOWN)
+            if not state.awaits(delta.iteration):
+                del self._early[name]
+            if state.forks_from(delta.iteration):
                 await self._read(delta)
 
-    def _worth_reading(self, delta: TokenDelta) -> bool:
-        state = self._runs.get(delta.run)
-        return state is not None and state.forks_from(delta.iteration)
-
     async def _read(self, delta: TokenDelta) -> None:
+        async with self._reading:
+            await self._read_in_turn(delta)
+
+    async def _read_in_turn(self, delta: TokenDelta) -> None:
         reader = await self._reader(delta)
-        arrival, forks = reader.read(delta)
+        arrival, effects = reader.read(delta)
         if arrival is Arrival.GAP:
-            forks = await self._read_missing(reader, delta)
-        for fork in forks:
-            await self._ask_for_fork(fork, reader, delta)
+            effects = await self._read_missing(reader, delta)
+        for effect in effects:
+            await self._ask(effect, reader, delta)
 
     async def _reader(self, delta: TokenDelta) -> Reader:
         """The iteration's reader; a new one knows what was asked for before a restart."""
@@ -99,24 +117,33 @@ class Trigger:
             self._readers[key] = Reader(self._settings, asked)
         return self._readers[key]
 
-    async def _read_missing(self, reader: Reader, delta: TokenDelta) -> list[Fork]:
+    async def _read_missing(self, reader: Reader, delta: TokenDelta) -> list[Effect]:
         """Read what the stream still holds; what it no longer holds is skipped."""
-        forks: list[Fork] = []
+        effects: list[Effect] = []
         for delivery in await self._bus.history(delta.subject()):
             if isinstance(delivery.message, TokenDelta):
-                forks += reader.read(delivery.message)[1]
+                effects += reader.read(delivery.message)[1]
         arrival, found = reader.read(delta)
         if arrival is Arrival.GAP:
             log.warning("tokens.lost", run=delta.run, iteration=delta.iteration, before=delta.seq)
             found = reader.skip_to(delta)
-        return forks + found
+        return effects + found
 
-    async def _ask_for_fork(self, fork: Fork, reader: Reader, delta: TokenDelta) -> None:
-        at_token, at_char = reader.stream.boundary(fork.at_char)
-        request = ForkRequest(
-            run=delta.run, iteration=delta.iteration, generation=delta.generation, at=time.time(),
-            at_token=at_token, at_char=at_char, k=fork.k, reason=fork.reason,
-            numbers=fork.numbers, draft=fork.draft,
-        )
+    async def _ask(self, effect: Effect, reader: Reader, delta: TokenDelta) -> None:
+        request = _request(effect, reader, delta, time.time())
         await self._bus.record(request)
-        log.info("fork.requested", run=delta.run, iteration=delta.iteration, at_char=fork.at_char, reason=fork.reason)
+        kind = "abort" if isinstance(effect, Abort) else "fork"
+        log.info(f"{kind}.requested", run=delta.run, iteration=delta.iteration, reason=effect.reason, **effect.numbers)
+
+
+def _request(effect: Effect, reader: Reader, delta: TokenDelta, at: float) -> ForkRequest | AbortRequest:
+    if isinstance(effect, Abort):
+        return AbortRequest(
+            run=delta.run, iteration=delta.iteration, generation=delta.generation, at=at, reason=effect.reason,
+            numbers=effect.numbers,
+        )
+    at_token, at_char = reader.stream.boundary(effect.at_char)
+    return ForkRequest(
+        run=delta.run, iteration=delta.iteration, generation=delta.generation, at=at, at_token=at_token,
+        at_char=at_char, k=effect.k, reason=effect.reason, numbers=effect.numbers, draft=effect.draft,
+    )

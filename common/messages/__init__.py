@@ -4,7 +4,7 @@
 """
 from common.messages.base import PREFIX, Fact, Message, decode, encode, pattern
 from common.messages.campaign import Budget, CancelRun, Llm, RunSubmitted, TaskSource
-from common.messages.commands import ForkRequest, StopRequest
+from common.messages.commands import AbortRequest, ForkRequest, StopRequest
 from common.messages.facts import (
     CandidateDuplicated,
     CandidateProposed,
@@ -36,7 +36,7 @@ from common.messages.work import Assignment, Cancel, DeadLetter, Job, Profile, R
 
 __all__ = [
     "ALL", "PREFIX",
-    "Assignment", "AttemptFailed", "AttemptRevoked", "AttemptStarted", "Budget", "Cancel", "CancelRun",
+    "AbortRequest", "Assignment", "AttemptFailed", "AttemptRevoked", "AttemptStarted", "Budget", "Cancel", "CancelRun",
     "CandidateDuplicated", "CandidateProposed", "CandidateSettled", "DeadLetter", "DeviceAssigned", "Difference",
     "Fact", "Feedback", "ForkRequest", "GenerationEnded", "GenerationStarted", "IterationEnded", "IterationStarted",
     "Job", "Judgement", "LeaseReleased", "LeaseTaken", "Llm", "Measurement", "Message", "Outcome", "Profile",

@@ -39,3 +39,16 @@ class StopRequest(Message, frozen=True, kw_only=True):
     candidate: str
     reason: str
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class AbortRequest(Message, frozen=True, kw_only=True):
+    """A generation leads nowhere (it repeats itself): end it. Its iteration goes on to its end without it."""
+
+    SUBJECT: ClassVar[str] = "cmd.{run}.abort"
+
+    run: str
+    iteration: int
+    generation: str
+    at: float
+    reason: str
+    numbers: dict[str, float] = msgspec.field(default_factory=dict)

@@ -1,6 +1,8 @@
 """From deltas to forks: order, gaps, resumption, positions."""
 from __future__ import annotations
 
+import random
+
 import msgspec
 import pytest
 
@@ -13,7 +15,9 @@ from trigger.stream import Arrival, Stream
 PYTHON = "def scale(x):\n    return 2 * x\n"
 CPP = "void add(const float* a, float* b, int n) {\n  for (int i = 0; i < n; ++i) { b[i] += a[i]; }\n}\n"
 FENCED = f"```cpp\n{CPP}```\n"
-PROSE = "The rows are independent, so each one can be handled by itself. " * 12 + "\n"
+RANDOM = random.Random(1)
+PROSE = " ".join("".join(RANDOM.choices("abcdefghijklmnoprstuvw", k=RANDOM.randint(2, 9))) for _ in range(130)) + "\n"
+"""Words that say nothing; a text that repeated itself would be taken for a loop."""
 SETTINGS = TriggerSettings()
 
 
@@ -44,7 +48,7 @@ def test_control_flow_is_no_function() -> None:
 
 
 def test_gap_and_limit() -> None:
-    near, far = CPP * 3, (CPP + PROSE) * 10
+    near, far = CPP * 3, "".join(CPP + PROSE[i : i + 700] + "\n" for i in range(10))
     assert len(read(near)) == 1
     assert len(read(far)) == SETTINGS.forks_per_iteration
     assert [f.k for f in read(far, forks_per_trigger=4, forks_per_iteration=6)] == [4, 2]

@@ -14,7 +14,7 @@ from trigger.parse.lines import Line
 
 _SPECIAL = re.compile(r"[{};]")
 _HIDDEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])\'|//.*|/\*.*?\*/')
-_QUALIFIERS = re.compile(r"\s*(?:\b(?:const|noexcept|override|mutable)\b\s*)*\Z")
+_QUALIFIERS = ("const", "noexcept", "override", "mutable")
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*\Z")
 _DECLARATION = re.compile(r"[\w>*&\]]\s*[*&]*\s*\Z")
 _QUALIFIED = re.compile(r"\b(?:template|extern|static|inline|__global__|__device__|__host__)\b")
@@ -123,7 +123,9 @@ class CTracker:
 
 def function_header(text: str) -> tuple[str, int] | None:
     """Name and offset of the function whose header ends `text`, or None where no body of a function follows."""
-    text = text[: _QUALIFIERS.search(text).start()]  # type: ignore[union-attr]
+    text = text.rstrip()
+    while text.endswith(_QUALIFIERS):
+        text = text[: -len(re.search(r"\w+\Z", text)[0])].rstrip()  # type: ignore[index]
     if not text.endswith(")"):
         return None
     before = text[: _opening(text)]

@@ -43,6 +43,11 @@ def _python(block: Block, text: str) -> Kind:
     return "function_completed"
 
 
+def launches(text: str) -> bool:
+    """Whether a kernel is launched in `text`."""
+    return bool(_LAUNCH.search(text))
+
+
 def holds_kernel(block: Block, text: str) -> bool:
     """Whether a host function computes by itself: C++ with loops and no launch is a CPU kernel and its own wrapper."""
     return block.language == "c" and bool(_LOOP.search(text)) and "<<<" not in text

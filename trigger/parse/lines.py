@@ -5,12 +5,14 @@ properties of the text alone, so the pieces cannot matter.
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
 
 LINE_LIMIT = 2000
 """A longer line is handed on in parts of this many characters, so that a text without newlines is read as well."""
+_TRAILING = re.compile(r"(\s*```+)(?:[\w+#-]*[ \t]+\S|[^\w`\s+#-])")
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -20,6 +22,14 @@ class Begin(msgspec.Struct, frozen=True):
     char: str
     at: int
     """Offset just after that character."""
+
+
+class Trailing(msgspec.Struct, frozen=True):
+    """A line begins with a fence and goes on with text: such a fence can only close."""
+
+    end: int
+    """Offset just after the fence."""
+    at: int
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -44,9 +54,10 @@ class Lines:
         self._start = first_char
         self._parts: list[str] = []
         self._begun = False
+        self._ticks = False
 
-    def feed(self, text: str) -> Iterator[Begin | Line]:
-        """Begins and lines in the order in which the text shows them."""
+    def feed(self, text: str) -> Iterator[Begin | Trailing | Line]:
+        """Begins, trailings and lines in the order in which the text shows them."""
         position = 0
         while position < len(text):
             room = LINE_LIMIT - (self.at - self._start)
@@ -67,18 +78,22 @@ class Lines:
         if self._parts:
             yield self._line(begun=False)
 
-    def _extend(self, piece: str) -> Iterator[Begin]:
+    def _extend(self, piece: str) -> Iterator[Begin | Trailing]:
         if not self._begun and (stripped := piece.lstrip()):
             self._begun = True
             lead = self.at - self._start + len(piece) - len(stripped)
             indent = _width("".join(self._parts) + piece[: len(piece) - len(stripped)])
+            self._ticks = stripped[0] == "`"
             yield Begin(indent, stripped[0], self._start + lead + 1)
         self._parts.append(piece)
         self.at += len(piece)
+        if self._ticks and (found := _TRAILING.match("".join(self._parts))):
+            self._ticks = False
+            yield Trailing(self._start + found.end(1), self._start + found.end())
 
     def _line(self, begun: bool) -> Line:
         line = Line("".join(self._parts), self._start, self.at)
-        self._parts, self._start, self._begun = [], self.at, begun
+        self._parts, self._start, self._begun, self._ticks = [], self.at, begun, False
         return line
 
 

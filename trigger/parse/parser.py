@@ -8,16 +8,18 @@ from __future__ import annotations
 import re
 
 from trigger.parse import draft
-from trigger.parse.blocks import Block
+from trigger.parse.blocks import Block, Language
 from trigger.parse.c import CTracker
-from trigger.parse.classify import classify, holds_kernel
-from trigger.parse.lines import Begin, Line, Lines
+from trigger.parse.classify import classify, holds_kernel, launches
+from trigger.parse.lines import Begin, Line, Lines, Trailing
 from trigger.parse.prose import phrases
 from trigger.parse.python import PythonTracker
 from trigger.parse.repetition import Repetition
 from trigger.signals import STRUCTURAL, Kind, Signal
 
-_FENCE = re.compile(r"\s*```+\s*([\w+#-]*)")
+_FENCE = re.compile(r"(\s*```+)\s*([\w+#-]*)")
+_OPENS_LATE = re.compile(r"[^`]*[^`\s][^`]*(```)(python|py|cpp|c\+\+|cuda|c|triton)\s*\Z")
+"""A fence that opens at the end of a sentence."""
 SILENCE = 3000
 """Characters without a signal that a fork could follow, after which `silence` is one."""
 _BREAKS_SILENCE = STRUCTURAL | {"announced", "decided"}
@@ -35,8 +37,9 @@ class Parser:
         self._repetition = Repetition()
         self._repeating = False
         self._fence: tuple[int, int] | None = None
-        self._kernel = False
-        self._caller = False
+        self._trailed = False
+        self._kernels: set[Language] = set()
+        self._callers: set[Language] = set()
         self._quiet_since = first_char
         self._found: list[Signal] = []
 
@@ -57,47 +60,64 @@ class Parser:
         found, self._found = self._found, []
         return found
 
-    def _take(self, event: Begin | Line) -> None:
-        if isinstance(event, Begin):
-            self._blocks(self._python.begin(event), event.at)
-        else:
-            self._line(event)
+    def _take(self, event: Begin | Trailing | Line) -> None:
+        match event:
+            case Begin():
+                self._blocks(self._python.begin(event), event.at)
+            case Trailing() if self._fence is not None:
+                self._close_fence(len(self._text), event.end, event.at)
+                self._trailed = True
+            case Line():
+                self._line(event)
 
     def _line(self, line: Line) -> None:
         index = len(self._text)
         self._text.append(line.text)
         self._starts.append(line.start)
-        if fence := _FENCE.match(line.text):
-            self._fence_line(line, fence[1], index)
+        fence = None if self._trailed else _FENCE.match(line.text)
+        self._trailed = False
+        if fence or (self._fence is None and (fence := _OPENS_LATE.match(line.text))):
+            self._fence_line(line, fence, index)
         else:
             self._blocks(self._c.line(line, index) + self._python.line(line, index), line.at)
             self._phrases(line)
         self._silence(line)
         self._repeats(line)
 
-    def _fence_line(self, line: Line, tag: str, index: int) -> None:
+    def _fence_line(self, line: Line, fence: re.Match[str], index: int) -> None:
         """A fence with a language opens a block even where the last one was left open."""
-        self._blocks(self._python.fence(), line.at)
-        self._c.reset()
-        if self._fence is not None:
-            self._fenced(*self._fence, line, index)
-        self._fence = None if self._fence and not tag else (line.start, index)
+        closes = self._fence is not None
+        self._close_fence(index, line.start + fence.end(1), line.at)
+        if fence[2] or not closes:
+            self._fence = (line.start + fence.start(), index)
 
-    def _fenced(self, start: int, first: int, line: Line, index: int) -> None:
+    def _close_fence(self, index: int, end: int, seen: int) -> None:
+        """Whatever code was open does not go on behind a fence, be it a first or a last one."""
+        self._blocks(self._python.fence(), seen)
+        self._c.reset()
+        if self._fence is None:
+            return
+        start, first = self._fence
         source = draft.from_fence("\n".join(self._text[first + 1 : index]))
-        assemblable = source is not None or (self._kernel and self._caller)
-        end = line.start + line.text.index("```") + 3
-        self._signal("fence_closed", start, end, line.at, assemblable=assemblable, draft=source)
+        assemblable = source is not None or self._assemblable()
+        self._signal("fence_closed", start, end, seen, assemblable=assemblable, draft=source)
+        self._fence = None
 
     def _blocks(self, blocks: list[Block], seen: int) -> None:
         for block in blocks:
             text = self._source(block)
             kind = classify(block, text)
-            self._kernel = self._kernel or kind == "kernel_completed" or holds_kernel(block, text)
-            self._caller = self._caller or (kind in ("wrapper_completed", "model_completed") and self._kernel)
+            if kind == "kernel_completed" or holds_kernel(block, text):
+                self._kernels.add(block.language)
+            if kind == "wrapper_completed" or (kind == "model_completed" and launches(text)):
+                self._callers.add(block.language)
             source = self._module(block) if kind == "model_completed" and self._fence is None else None
-            assemblable = self._kernel and self._caller and kind != "function_completed"
+            assemblable = self._assemblable() and kind != "function_completed"
             self._signal(kind, block.start, block.end, seen, block.name, assemblable, source)
+
+    def _assemblable(self) -> bool:
+        """A kernel and its caller stand in the text, in one language; which came first does not matter."""
+        return not self._kernels.isdisjoint(self._callers)
 
     def _source(self, block: Block) -> str:
         """The block's text: whole lines from its first, so that offsets need no search."""
