@@ -134,7 +134,7 @@ class Bus:
         echo = self._echoes[nonce] = asyncio.get_running_loop().create_future()
         try:
             await self._connection.publish(f"{self._echo}.{nonce}", b"")
-            await asyncio.wait_for(echo, timeout)
+            await self._connection.while_connected(asyncio.wait_for(echo, timeout))
         except TimeoutError:
             raise Transient("no echo") from None
         finally:

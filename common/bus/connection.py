@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import stamina
@@ -55,7 +55,7 @@ class ApiError(BusError):
 
 
 class Connection:
-    """Owns the nats client. `on_reconnect` callbacks run after each new one and must not wait."""
+    """Owns the nats client. `on_reconnect` callbacks run after each new connection and must not wait."""
 
     def __init__(self, name: str, url: str, token: str | None, settings: BusSettings) -> None:
         self.name = name
@@ -85,7 +85,7 @@ class Connection:
             return
         connecting.cancel()
         await asyncio.gather(connecting, return_exceptions=True)
-        await self._nc.close()
+        await self.close()
         raise Unreachable(self._explain())
 
     def _explain(self) -> str:
@@ -161,7 +161,16 @@ class Connection:
         """One request, one answer; Transient where the line breaks or no answer comes in `timeout` seconds."""
         self.require_size(subject, data, headers)
         await self.wait_connected(timeout)
-        task = asyncio.ensure_future(self._nc.request(subject, data, timeout=timeout, headers=headers))
+        try:
+            return await self.while_connected(self._nc.request(subject, data, timeout=timeout, headers=headers))
+        except nats_errors.TimeoutError as error:
+            raise Silent(str(error)) from None
+        except _WORTH_A_TRY as error:
+            raise Transient(str(error)) from None
+
+    async def while_connected(self, answer: Coroutine[Any, Any, T]) -> T:
+        """Wait for something from the server; Transient as soon as the line breaks."""
+        task = asyncio.ensure_future(answer)
         self._waiting.add(task)
         try:
             return await task
@@ -169,10 +178,6 @@ class Connection:
             if task in self._broken:
                 raise Transient("the connection broke") from None
             raise
-        except nats_errors.TimeoutError as error:
-            raise Silent(str(error)) from None
-        except _WORTH_A_TRY as error:
-            raise Transient(str(error)) from None
         finally:
             self._waiting.discard(task)
             self._broken.discard(task)
@@ -226,9 +231,7 @@ class Connection:
 
     async def _on_disconnect(self) -> None:
         self._up.clear()
-        for task in self._waiting:
-            self._broken.add(task)
-            task.cancel()
+        self._break()
         if not self.closed:
             log.warning("bus.disconnected", client=self.name)
 
@@ -240,6 +243,9 @@ class Connection:
 
     async def _on_closed(self) -> None:
         self._up.set()
+        self._break()
+
+    def _break(self) -> None:
         for task in self._waiting:
             self._broken.add(task)
             task.cancel()

@@ -7,7 +7,7 @@ from common.bus.connection import ApiError, Connection, Silent, parse_reply
 from common.bus.errors import AlreadyThere, BusError, StreamFull, TooLarge
 from common.bus.stored import last_on
 
-_ANSWER_SECONDS = 3.0
+_ANSWER_SECONDS = 2.0
 _WRONG_SEQUENCE = (10071, 10164)
 _STORE_FAILED = 10077
 _TOO_LARGE = 10054

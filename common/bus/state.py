@@ -17,7 +17,7 @@ from common.bus.settings import BusSettings
 from common.bus.streams import store_bytes
 
 _IDENTITY, _LOCK, _CONFIG, LOG = "identity.json", "lock", "nats.conf", "nats.log"
-_LOCK_SECONDS = 2.0
+_LOCK_SECONDS = 1.0
 """How long a server of the same state that is just ending is waited for."""
 
 

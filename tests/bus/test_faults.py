@@ -126,7 +126,7 @@ async def test_lease_and_table_outlive_a_kill(bus: Bus, nats_server: Server) -> 
 
 async def test_done_after_a_kill_is_done(bus: Bus, nats_server: Server) -> None:
     """The killed server may not remember the delivery and then ignores its acknowledgement."""
-    for n in range(3):
+    for n in range(2):
         await bus.record(job("ack", f"c{n}"))
         async with bus.work(queues("ack"), durable="ack", ack_wait=30) as work:
             task = await work.next(20)

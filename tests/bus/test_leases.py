@@ -36,7 +36,7 @@ async def test_released_lease_is_free_and_the_fencing_number_grows(bus: Bus) -> 
 
 async def test_lease_is_kept_longer_than_its_time(bus: Bus) -> None:
     async with bus.lease("device.c", "steady") as lease:
-        await asyncio.sleep(2 * bus.settings.lease_seconds)
+        await asyncio.sleep(1.5 * bus.settings.lease_seconds)
         await lease.check()
         assert not lease.lost.is_set()
 
