@@ -17,7 +17,7 @@ $(READY): pyproject.toml requirements/cpu.txt requirements/dev.txt
 	@touch $@
 
 run: $(READY)
-	$(BIN)/specgen run examples/rbf_sum/task.py --replay examples/rbf_sum/recording
+	$(BIN)/specgen run examples/cauchy_smoother/task.py --replay examples/cauchy_smoother/recording
 
 check: $(READY)
 	$(BIN)/ruff check .

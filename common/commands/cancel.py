@@ -11,7 +11,7 @@ from common.messages import CancelRun, RunEnded
 
 NAME = "cancel"
 HELP = "end a run that waits or is under way; what it found stays"
-EXAMPLES = "  specgen cancel rbf_sum-20260101-120000-1a2b"
+EXAMPLES = "  specgen cancel cauchy_smoother-20260101-120000-1a2b"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

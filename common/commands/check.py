@@ -18,7 +18,7 @@ from common.task import PRECISIONS, read_source, read_task
 NAME = "check"
 HELP = "judge one kernel against a task: right or wrong, and how fast"
 EXAMPLES = """\
-  specgen check examples/rbf_sum/task.py runs/mine/best.py
+  specgen check examples/cauchy_smoother/task.py runs/mine/best.py
   specgen check task.py kernel.py --precision tf32 --json"""
 
 

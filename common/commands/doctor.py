@@ -98,7 +98,7 @@ def _cores(cores: tuple[int, ...]) -> str:
 
 def _module(name: str) -> str:
     if find_spec(name) is None:
-        raise SpecgenError(f"not installed: install the requirements file for this kind of host (requirements/), for {name}")
+        raise SpecgenError("not installed: install the file in requirements/ for this kind of host")
     return "installed"
 
 

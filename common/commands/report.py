@@ -14,7 +14,7 @@ from common.report.folder import write_folder
 NAME = "report"
 HELP = "write a run's folder (report, summary, events, candidates) from what is stored"
 EXAMPLES = """\
-  specgen report rbf_sum-20260101-120000-1a2b --out runs/again
+  specgen report cauchy_smoother-20260101-120000-1a2b --out runs/again
   specgen report --events runs/mine/events.jsonl --out runs/again"""
 
 

@@ -11,7 +11,7 @@ from common.messages import RunEnded, RunStarted, RunSubmitted
 
 NAME = "resume"
 HELP = "go on with a run that was left unfinished and that no generator drives"
-EXAMPLES = "  specgen resume rbf_sum-20260101-120000-1a2b"
+EXAMPLES = "  specgen resume cauchy_smoother-20260101-120000-1a2b"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

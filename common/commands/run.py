@@ -32,7 +32,7 @@ from common.system import is_up, local_system, make_plan
 NAME = "run"
 HELP = "optimise one task: start what is needed, show progress, leave the best kernel and a report"
 EXAMPLES = """\
-  specgen run examples/rbf_sum/task.py --replay examples/rbf_sum/recording
+  specgen run examples/cauchy_smoother/task.py --replay examples/cauchy_smoother/recording
   specgen run task.py --llm http://127.0.0.1:8000 --iterations 10 --max-seconds 1800
   specgen run task.py --llm https://host/v1 --model name --api-key-env MY_KEY --out runs/mine"""
 

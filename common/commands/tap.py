@@ -22,7 +22,7 @@ HELP = "show messages as they go over the bus, with history"
 EXAMPLES = """\
   specgen tap
   specgen tap 'evt.>' --since 10m
-  specgen tap 'evt.rbf_sum-20260101-120000-1a2b.>' --since 1d --json | jq .message
+  specgen tap 'evt.cauchy_smoother-20260101-120000-1a2b.>' --since 1d --json | jq .message
   specgen tap 'tok.*.*.main'
   specgen tap '$KV.SG_STATE.>'"""
 
