@@ -18,6 +18,7 @@ from trigger.stream import Arrival
 
 log = get_logger()
 _UNKNOWN = run.RunState()
+_REFETCHES, _REFETCH_SECONDS = 40, 0.05
 
 
 async def serve(bus: Bus, stop: asyncio.Event) -> None:
@@ -118,16 +119,27 @@ class Trigger:
         return self._readers[key]
 
     async def _read_missing(self, reader: Reader, delta: TokenDelta) -> list[Effect]:
-        """Read what the stream still holds; what it no longer holds is skipped."""
+        """Read what the stream holds, up to `delta`. A live message can arrive before the stream has stored those that
+        went before it, so what is not there yet is waited for; what the stream has dropped is skipped."""
         effects: list[Effect] = []
-        for delivery in await self._bus.history(delta.subject()):
-            if isinstance(delivery.message, TokenDelta):
-                effects += reader.read(delivery.message)[1]
+        for _ in range(_REFETCHES):
+            for delivery in await self._bus.history(delta.subject()):
+                if isinstance(delivery.message, TokenDelta):
+                    effects += self._read_stored(reader, delivery.message)
+            arrival, found = reader.read(delta)
+            if arrival is not Arrival.GAP:
+                return effects + found
+            await asyncio.sleep(_REFETCH_SECONDS)
+        return effects + self._skip_to(reader, delta)
+
+    def _read_stored(self, reader: Reader, delta: TokenDelta) -> list[Effect]:
+        """The stream is in order: a gap in it will not close."""
         arrival, found = reader.read(delta)
-        if arrival is Arrival.GAP:
-            log.warning("tokens.lost", run=delta.run, iteration=delta.iteration, before=delta.seq)
-            found = reader.skip_to(delta)
-        return effects + found
+        return self._skip_to(reader, delta) if arrival is Arrival.GAP else found
+
+    def _skip_to(self, reader: Reader, delta: TokenDelta) -> list[Effect]:
+        log.warning("tokens.lost", run=delta.run, iteration=delta.iteration, before=delta.seq)
+        return reader.skip_to(delta)
 
     async def _ask(self, effect: Effect, reader: Reader, delta: TokenDelta) -> None:
         request = _request(effect, reader, delta, time.time())
