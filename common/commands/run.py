@@ -5,6 +5,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ from common.commands.arguments import add_run_arguments, check_endpoint_argument
 from common.commands.endpoint import require_answer, require_recording, start_replay
 from common.devices import DeviceSettings
 from common.errors import UsageError
-from common.logs import configure
-from common.messages import RunSubmitted
+from common.logs import configure, get_logger
+from common.messages import CancelRun, RunSubmitted
 from common.report.events import collect
 from common.report.folder import write_folder
 from common.report.live import live_view
@@ -35,6 +36,9 @@ EXAMPLES = """\
   specgen run examples/cauchy_smoother/task.py --replay examples/cauchy_smoother/recording
   specgen run task.py --llm http://127.0.0.1:8000 --iterations 10 --max-seconds 1800
   specgen run task.py --llm https://host/v1 --model name --api-key-env MY_KEY --out runs/mine"""
+
+CANCEL_SECONDS = 5.0
+"""How long an interrupted run may take to end in order."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,9 +89,25 @@ async def _run(args: argparse.Namespace, submitted: RunSubmitted, folder: Path) 
         async with await Bus.connect(unique_name("cli"), settings) as bus:
             await bus.record(submitted, expect_new=True)
             watch = Watch(bus, submitted.run)
-            with live_view(watch) as view:
-                await _or_failure(watch.until_ended(view.show), supervisor)
+            try:
+                with live_view(watch) as view:
+                    await _or_failure(watch.until_ended(view.show), supervisor)
+            except asyncio.CancelledError:
+                await _cancel(bus, submitted.run)
+                if watch.tally is not None:
+                    write_folder(folder, await collect(bus, submitted.run))
+                raise
             return write_folder(folder, await collect(bus, submitted.run))
+
+
+async def _cancel(bus: Bus, run: str) -> None:
+    """An interrupted run ends as cancelled, on a system that stays up too; what it found so far is kept."""
+    await bus.record(CancelRun(run=run, at=time.time(), reason="interrupted"))
+    try:
+        async with asyncio.timeout(CANCEL_SECONDS):
+            await Watch(bus, run).until_ended(lambda _: None)
+    except TimeoutError:
+        get_logger().warning("run.not_cancelled_in_time", run=run, seconds=CANCEL_SECONDS)
 
 
 @asynccontextmanager

@@ -102,6 +102,7 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
     assert process.wait(60) == 130
     time.sleep(0.2)
     assert alive(started) == []
+    assert summarise(event_file.read(tmp_path / "out" / "events.jsonl")).reason == "cancelled"
 
 
 @pytest.mark.parametrize(
