@@ -16,7 +16,11 @@ _SPECIAL = re.compile(r"[{};]")
 _HIDDEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])\'|//.*|/\*.*?\*/')
 _QUALIFIERS = ("const", "noexcept", "override", "mutable")
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*\Z")
-_DECLARATION = re.compile(r"[\w>*&\]]\s*[*&]*\s*\Z")
+_RETURNS = re.compile(
+    r"(?:\b(?:void|float|double|int|long|short|char|bool|auto|size_t|unsigned|signed|half|scalar_t|T|Tensor|dim3"
+    r"|float\d|\w+_t|\w+::[\w:]+)|>|\b__\w+__(?:\s*\([^()]*\))?)[\s*&]*\Z"
+)
+"""What stands before a function's name. Types are listed, because prose has parentheses and braces as well."""
 _QUALIFIED = re.compile(r"\b(?:template|extern|static|inline|__global__|__device__|__host__)\b")
 _NOT_A_FUNCTION = frozenset({
     "if", "for", "while", "switch", "catch", "return", "else", "do", "sizeof", "defined", "__launch_bounds__",
@@ -45,6 +49,7 @@ class CTracker:
         self._header_lines: list[int] = []
         self._comment = False
         self._parallel: tuple[int, int] | None = None
+        self._round = 0
 
     def reset(self) -> None:
         """A fence opened or closed: nothing goes on across it."""
@@ -57,6 +62,7 @@ class CTracker:
         text = self._visible(line.text) + "\n"
         if _PRAGMA.match(text):
             self._parallel = (line.start + len(text) - len(text.lstrip()), index)
+            self._round = 0
             text = " " * len(text)
         done: list[Block] = []
         last = 0
@@ -92,9 +98,21 @@ class CTracker:
         elif mark == "}":
             self._depth -= 1
             self._leave(at + 1, done)
-        elif self._parallel and "for" not in self._header:
-            self._parallel = None
+        elif self._parallel:
+            self._statement(at + 1, done)
         self._header = ""
+
+    def _statement(self, end: int, done: list[Block]) -> None:
+        """A semicolon under a pragma, outside parentheses, ends a loop without braces."""
+        self._round += self._header.count("(") - self._header.count(")")
+        if self._round > 0 or self._parallel is None:
+            return
+        start, first_line = self._parallel
+        if not self._open:
+            done.append(Block(
+                language="c", name="", header="#pragma omp", start=start, end=end, first_line=first_line
+            ))
+        self._parallel = None
 
     def _enter(self, at: int, index: int) -> None:
         found = function_header(self._header)
@@ -130,7 +148,7 @@ def function_header(text: str) -> tuple[str, int] | None:
         return None
     before = text[: _opening(text)]
     name = _NAME.search(before)
-    if name is None or name[1] in _NOT_A_FUNCTION or not _DECLARATION.search(before[: name.start()]):
+    if name is None or name[1] in _NOT_A_FUNCTION or not _RETURNS.search(before[: name.start()]):
         return None
     return name[1], _declaration_start(before, name.start())
 

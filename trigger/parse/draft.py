@@ -15,6 +15,8 @@ _OMITTED = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _FIRST = re.compile(r"^(?:import\s+\w|from\s+[\w.]+\s+import\b)", re.MULTILINE)
+_IMPORTED = {"torch", "nn", "F", "load_inline", "triton", "tl"}
+"""Names that such a module takes from its imports, never from itself."""
 _BY_HAND = re.compile(r"load_inline|@triton\.jit|cpp_extension|cuda_source|CUDAExtension")
 
 
@@ -47,14 +49,25 @@ def _complete(source: str) -> str | None:
 
 
 def _parses(source: str) -> bool:
-    """Whether it is Python with a `ModelNew` that has a `forward`."""
+    """Whether it is Python with a `ModelNew` that has a `forward`, and imports what it uses."""
     try:
         module = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return any(
-        isinstance(node, ast.ClassDef) and node.name == "ModelNew" and any(
-            isinstance(item, ast.FunctionDef) and item.name == "forward" for item in node.body
-        )
-        for node in module.body
+    return any(map(_is_entry, module.body)) and not _missing(module)
+
+
+def _is_entry(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ClassDef) and node.name == "ModelNew" and any(
+        isinstance(item, ast.FunctionDef) and item.name == "forward" for item in node.body
     )
+
+
+def _missing(module: ast.Module) -> set[str]:
+    nodes = list(ast.walk(module))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+    return (used & _IMPORTED) - bound

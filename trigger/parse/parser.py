@@ -89,7 +89,7 @@ class Parser:
         closes = self._fence is not None
         self._close_fence(index, line.start + fence.end(1), line.at)
         if fence[2] or not closes:
-            self._fence = (line.start + fence.start(), index)
+            self._fence = (line.start + fence.start(1), index)
 
     def _close_fence(self, index: int, end: int, seen: int) -> None:
         """Whatever code was open does not go on behind a fence, be it a first or a last one."""
