@@ -1,0 +1,132 @@
+"""From what a candidate asks for to a module in the cache, or the compiler's text."""
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from common.judge.build import commands, headers
+from common.judge.build.run import Compilers, Ran
+from common.judge.build.store import Store
+from common.judge.build.toolchain import Toolchain
+from common.judge.protocol import Built, Extension
+
+_MODULE, _ERROR, _PRECOMPILED = "module.so", "error.txt", "torch/extension.h"
+
+
+class BuildStopped(Exception):  # noqa: N818 - not an error: somebody wanted it
+    """The build was ended from outside."""
+
+
+class Builder:
+    """Keyed by the extension as asked for, flags, toolchain, processor and GPUs; failures are kept too."""
+
+    def __init__(self, tools: Toolchain, store: Store, compilers: Compilers) -> None:
+        self._tools = tools
+        self._store = store
+        self._compilers = compilers
+
+    def key(self, wanted: Extension) -> str:
+        return hashlib.sha256(msgspec.msgpack.encode((wanted, self._tools.digest, headers.LEAN))).hexdigest()
+
+    def get(self, wanted: Extension) -> Built:
+        """The module from the cache, built first where it is missing. Never raises for what a source does."""
+        if problem := _refused(wanted, self._tools):
+            return Built(error=problem)
+        key = self.key(wanted)
+        folder = self._store.find(key) or self._build(key, wanted)
+        return _read(folder) if isinstance(folder, Path) else folder
+
+    def module(self, key: str) -> bytes | None:
+        """A module built before, by its key; None where the cache no longer has it."""
+        folder = self._store.find(key)
+        return _read(folder).module or None if folder else None
+
+    def _build(self, key: str, wanted: Extension) -> Path | Built:
+        folder = self._store.workspace()
+        try:
+            result = self._compile(wanted, folder)
+            if result.timed_out:
+                return Built(error=f"the compiler was stopped: {result.text}")
+            _clear(folder, keep=_MODULE)
+            if result.code:
+                (folder / _ERROR).write_text(result.text)
+            return self._store.keep(key, folder)
+        finally:
+            if folder.exists():
+                self._store.discard(folder)
+
+    def _compile(self, wanted: Extension, folder: Path) -> Ran:
+        for name, text in wanted.files.items():
+            (folder / name).write_text(text)
+        objects = {source: f"{index}.o" for index, source in enumerate(wanted.sources)}
+        with ThreadPoolExecutor(max(1, len(objects))) as pool:
+            runs = list(pool.map(lambda pair: self._compile_one(wanted, folder, *pair), objects.items()))
+        for ran in runs:
+            if ran.code:
+                return ran
+        return self._run(commands.link(self._tools, wanted, list(objects.values()), _MODULE), folder)
+
+    def _compile_one(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
+        if source.endswith(commands.CUDA_SUFFIX):
+            return self._run(commands.compile_cuda(self._tools, wanted, source, target), folder)
+        lean = None if wanted.with_cuda else self._precompiled(wanted.cflags)
+        if lean:
+            ran = self._run(commands.compile_cxx(self._tools, wanted, source, target, lean), folder, lean)
+            if not ran.code or not headers.needs_whole(ran.text):
+                return ran
+        return self._run(commands.compile_cxx(self._tools, wanted, source, target, None), folder)
+
+    def _precompiled(self, cflags: tuple[str, ...]) -> Path | None:
+        """The folder with the lean header, precompiled for these flags; None where they are not of the plain kind."""
+        flags = headers.key_flags(cflags)
+        if flags is None:
+            return None
+        key = headers.key(self._tools.digest, flags)
+        return self._store.find(key) or self._precompile(key, flags)
+
+    def _precompile(self, key: str, flags: tuple[str, ...]) -> Path | None:
+        folder = self._store.workspace()
+        header = folder / _PRECOMPILED
+        header.parent.mkdir()
+        header.write_text(headers.LEAN)
+        ran = self._run(commands.precompile(self._tools, flags, _PRECOMPILED, f"{_PRECOMPILED}.gch"), folder)
+        if ran.code:
+            self._store.discard(folder)
+            return None
+        return self._store.keep(key, folder)
+
+    def _run(self, words: list[str], folder: Path, *readable: Path) -> Ran:
+        ran = self._compilers.run(words, folder, list(readable))
+        if ran.code == -9 and not ran.timed_out:
+            raise BuildStopped
+        return ran
+
+
+def _refused(wanted: Extension, tools: Toolchain) -> str | None:
+    if any("/" in name or name in ("", ".", "..", _MODULE, _ERROR) for name in wanted.files):
+        return "a source file's name may not contain a folder"
+    if not wanted.name.isidentifier():
+        return f"{wanted.name!r} is no name for a Python module"
+    if any(word.startswith(("-fplugin", "-o", "@", "-B", "-wrapper")) for flag in _all_flags(wanted) for word in flag.split()):
+        return "a flag asks the compiler to run or write something else"
+    if wanted.with_cuda and not tools.nvcc:
+        return "this host has no CUDA compiler: write a C++ kernel for the CPU"
+    return None
+
+
+def _all_flags(wanted: Extension) -> tuple[str, ...]:
+    return (*wanted.cflags, *wanted.cuda_cflags, *wanted.ldflags)
+
+
+def _clear(folder: Path, keep: str) -> None:
+    for file in folder.iterdir():
+        if file.name != keep and file.is_file():
+            file.unlink()
+
+
+def _read(folder: Path) -> Built:
+    error = folder / _ERROR
+    return Built(error=error.read_text()) if error.exists() else Built(module=(folder / _MODULE).read_bytes())

@@ -1,0 +1,115 @@
+"""One call of the candidate's model: inputs from the arena, outputs into it."""
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from common.judge.check.structure import flatten
+from common.judge.child import devices
+from common.judge.child.arena import Arena
+from common.judge.protocol import Call, Done, Output, SpareSpec
+from common.judge.tree import unpack
+
+ALIGNMENT = 512
+
+
+class ReturnedOddly(Exception):  # noqa: N818 - says what came back
+    """Forward returned something that is neither tensors nor plain values."""
+
+
+class Caller:
+    def __init__(self, model: Any, spec: SpareSpec) -> None:
+        self._model = model
+        self._spec = spec
+        self._inputs: Any = None
+        self._held: list[Any] = []
+        self._last: Any = None
+
+    def call(self, order: Call, arena: Arena) -> Done:
+        if not order.empty:
+            self._last = None
+        inputs = self._take_inputs(order, arena)
+        if order.poison is not None:
+            self._poison(order)
+        started = time.perf_counter()
+        returned = self._last if order.empty else self._forward(inputs)
+        devices.synchronize(self._spec)
+        span = time.perf_counter() - started
+        self._last = returned
+        return self._deliver(order, arena, inputs, returned, span)
+
+    def _forward(self, inputs: Any) -> Any:
+        with torch.no_grad():
+            return self._model(*inputs)
+
+    def _take_inputs(self, order: Call, arena: Arena) -> Any:
+        """Fresh tensors over the arena, or the former call's with their version counted up."""
+        if not order.edited:
+            self._inputs = unpack(order.inputs, arena.tensor)
+        else:
+            for tensor in _tensors(self._inputs):
+                tensor.view(-1)[:0].zero_() if tensor.is_contiguous() else tensor[:0].zero_()
+        return self._inputs
+
+    def _poison(self, order: Call) -> None:
+        """Fill memory that the allocator will hand out next, so that what is never written shows."""
+        blocks = [
+            torch.empty(order.outputs_room, dtype=torch.uint8, device=devices.torch_device(self._spec)).fill_(order.poison)
+            for _ in range(2)
+        ]
+        del blocks
+
+    def _deliver(self, order: Call, arena: Arena, inputs: Any, returned: Any, span: float) -> Done:
+        try:
+            spec, leaves = flatten(returned)
+        except ValueError as error:
+            raise ReturnedOddly(str(error)) from None
+        at, outputs = order.outputs_at, []
+        for leaf in leaves:
+            output, at = self._put(leaf, at, order.outputs_at + order.outputs_room, arena)
+            outputs.append(output)
+        devices.synchronize(self._spec)
+        if order.hold:
+            outputs = [self._with_overlap(o, leaf, inputs) for o, leaf in zip(outputs, leaves, strict=True)]
+            self._held = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        return Done(nonce=order.nonce, spec=spec, outputs=tuple(outputs), span=span)
+
+    def _put(self, leaf: Any, at: int, end: int, arena: Arena) -> tuple[Output, int]:
+        if not isinstance(leaf, torch.Tensor):
+            return Output(value=leaf, type_name=type(leaf).__name__), at
+        dtype, shape, count = str(leaf.dtype).removeprefix("torch."), tuple(leaf.shape), leaf.numel() * leaf.element_size()
+        fits = 0 < count <= end - at
+        if fits:
+            arena.room(at, shape, leaf.dtype, count).copy_(leaf.detach())
+        output = Output(
+            type_name=type(leaf).__name__, dtype=dtype, shape=shape, device=leaf.device.type, at=at if fits else -1
+        )
+        return output, at + -(-count // ALIGNMENT) * ALIGNMENT if fits else at
+
+    def _with_overlap(self, output: Output, leaf: Any, inputs: Any) -> Output:
+        if not isinstance(leaf, torch.Tensor) or leaf.numel() == 0:
+            return output
+        where = _extent(leaf)
+        for name, others in (("input", _tensors(inputs)), ("earlier output", self._held)):
+            if any(_overlaps(where, _extent(other)) for other in others if other.numel()):
+                return Output(
+                    type_name=output.type_name, dtype=output.dtype, shape=output.shape, device=output.device,
+                    at=output.at, overlap=name,
+                )
+        return output
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in flatten(value)[1] if isinstance(leaf, torch.Tensor)]
+
+
+def _extent(tensor: torch.Tensor) -> tuple[int, int]:
+    """First and last byte's address that the elements span."""
+    reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (reach + 1) * tensor.element_size()
+
+
+def _overlaps(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]

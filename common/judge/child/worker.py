@@ -1,0 +1,114 @@
+"""The candidate's process: takes orders from the judge, runs the candidate, puts its outputs where the judge said."""
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+import traceback
+from typing import Any
+
+import torch
+
+from common.judge.check.policy import set_backend_precision
+from common.judge.child import devices, extension
+from common.judge.child.arena import Arena
+from common.judge.child.calls import Caller, ReturnedOddly
+from common.judge.child.module import load_module, owns_code
+from common.judge.protocol import (
+    Arena as NewArena,
+)
+from common.judge.protocol import Call, Done, Failed, Load, Loaded, Made, Make, Mapped, Ready, SpareSpec, encode, order_decoder
+from common.judge.tree import unpack
+from common.judge.wire import recv_frame_fds, send_frame
+
+_TEXT, _TRACE = 4000, 6000
+
+
+class Worker:
+    def __init__(self, spec: SpareSpec, inbox: socket.socket) -> None:
+        self._spec = spec
+        self._inbox = inbox
+        self._module: Any = None
+        self._caller: Caller | None = None
+        self._arena: Arena | None = None
+
+    def serve(self) -> None:
+        """Until the judge hangs up. Whatever an order raises is told as text."""
+        while True:
+            try:
+                frame, fds = recv_frame_fds(self._inbox)
+            except (EOFError, ConnectionResetError):
+                return
+            order = order_decoder.decode(frame)
+            try:
+                answer = self._obey(order, fds)
+            except BaseException as error:  # noqa: BLE001 - the edge of foreign code: SystemExit included
+                answer = failed(error)
+            send_frame(self._inbox, encode(answer))
+
+    def _obey(self, order: Any, fds: list[int]) -> Any:
+        match order:
+            case Load():
+                return self._load(order)
+            case NewArena():
+                self._arena = Arena(fds[0], order.size, self._spec)
+                return Mapped()
+            case Make():
+                return self._make(order)
+            case Call():
+                return self._call(order)
+        raise TypeError(f"no such order: {type(order).__name__}")
+
+    def _load(self, order: Load) -> Loaded:
+        torch.set_num_threads(len(self._spec.cores))
+        set_backend_precision(order.precision)
+        extension.install(self._inbox, order.files)
+        self._module = load_module(order.source)
+        return Loaded(own_code=owns_code(self._module))
+
+    def _make(self, order: Make) -> Made:
+        """The model as the task's own is made: on the host, after the seed, then moved to the device."""
+        arguments = unpack(order.arguments, devices.inline_tensor)
+        torch.manual_seed(order.weight_seed)
+        random.seed(order.weight_seed)
+        self._caller = None
+        model = self._module.ModelNew(*arguments)
+        if isinstance(model, torch.nn.Module):
+            model = model.to(devices.torch_device(self._spec))
+        self._caller = Caller(model, self._spec)
+        return Made()
+
+    def _call(self, order: Call) -> Done:
+        if self._arena is None or self._caller is None:
+            raise RuntimeError("a call before the model was made")
+        return self._caller.call(order, self._arena)
+
+
+def failed(error: BaseException) -> Failed:
+    """An exception as text, without this package's own frames."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/common/judge/" not in frame.filename]
+    trace = "".join(traceback.format_list(frames))
+    return Failed(type_name=type(error).__name__, text=str(error)[-_TEXT:], traceback=trace[-_TRACE:], kind=_kind(error))
+
+
+def _kind(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, extension.BuildError):
+        return "build"
+    if isinstance(error, ReturnedOddly):
+        return "return"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+        return "memory"
+    if isinstance(error, torch.AcceleratorError) or "CUDA error" in text:
+        return "device"
+    return ""
+
+
+def work(spec: SpareSpec, inbox: socket.socket) -> None:
+    """Prepare the device, say so, and serve."""
+    started = time.monotonic()
+    os.environ["HOME"] = "/tmp"
+    devices.prepare(spec)
+    send_frame(inbox, encode(Ready(seconds=time.monotonic() - started)))
+    Worker(spec, inbox).serve()

@@ -1,0 +1,13 @@
+"""What went wrong with the judge itself; never the candidate's fault."""
+from __future__ import annotations
+
+from common.errors import SpecgenError
+
+
+class JudgeFault(SpecgenError):
+    """The attempt failed and says nothing about the candidate. `quarantine`: the device did not answer a probe."""
+
+    def __init__(self, reason: str, *, quarantine: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.quarantine = quarantine

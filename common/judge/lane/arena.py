@@ -1,0 +1,134 @@
+"""Memory shared with one candidate's process: inputs go in, outputs come out and are copied before they are believed."""
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from common.judge.check import Returned, flatten
+from common.judge.protocol import Output
+from common.judge.tree import Tree, pack
+
+ALIGNMENT = 512
+SHIFTS = 64
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class HostArena:
+    """Shared host memory. Its size is sealed: a candidate that shrank it would end the judge by SIGBUS."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        """Room for inputs and outputs of so many bytes."""
+        self.outputs_at = aligned(inputs) + SHIFTS * ALIGNMENT
+        self.outputs_room = aligned(outputs) + ALIGNMENT
+        self.size = self.outputs_at + self.outputs_room
+        self.fd = os.memfd_create("arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.fd, self.size)
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
+        self._bytes = torch.frombuffer(mmap.mmap(self.fd, self.size), dtype=torch.uint8)
+        self._taken = torch.empty(self.outputs_room, dtype=torch.uint8)
+        self._taken.fill_(0)
+        self._given: list[tuple[int, torch.Tensor]] = []
+
+    def holds(self, inputs: int, outputs: int) -> bool:
+        return aligned(inputs) + SHIFTS * ALIGNMENT <= self.outputs_at and aligned(outputs) <= self.outputs_room
+
+    def give(self, inputs: Sequence[Any], *, again: bool = False) -> Tree:
+        """Write the inputs, somewhere else each time, or with `again` where the former ones are."""
+        places = iter([at for at, _ in self._given]) if again else None
+        next_at = ALIGNMENT * secrets.randbelow(SHIFTS)
+        given: list[tuple[int, torch.Tensor]] = []
+
+        def put(tensor: torch.Tensor) -> dict[str, Any]:
+            nonlocal next_at
+            flat = extent_bytes(tensor)
+            at = next(places) if places else next_at
+            next_at = at + aligned(flat.numel())
+            self._bytes[at : at + flat.numel()].copy_(flat)
+            given.append((at, flat))
+            return {"at": at, "bytes": flat.numel(), "dtype": dtype_name(tensor), "shape": list(tensor.shape),
+                    "stride": list(tensor.stride())}
+
+        tree = pack(list(inputs), put)
+        self._given = given
+        return tree
+
+    def untouched(self) -> bool:
+        """Whether the inputs still hold what was written."""
+        return all(torch.equal(self._bytes[at : at + flat.numel()], flat) for at, flat in self._given)
+
+    def poison(self, byte: int) -> None:
+        self._bytes[self.outputs_at :].fill_(byte)
+
+    def take(self) -> None:
+        """Copy all outputs to where the candidate cannot change them. Its end is the end of a timed window."""
+        self._taken.copy_(self._bytes[self.outputs_at :])
+
+    def taken(self, output: Output) -> torch.Tensor:
+        """An output's value from the copy; on the meta device (shape and dtype alone) where it did not fit."""
+        dtype = getattr(torch, output.dtype, None)
+        if not isinstance(dtype, torch.dtype):
+            raise ValueError(f"no such dtype: {output.dtype}")
+        value = torch.empty(output.shape, dtype=dtype, device="meta")
+        count = value.numel() * value.element_size()
+        start = output.at - self.outputs_at
+        if count == 0 or output.at < 0:
+            return value if count else torch.empty(output.shape, dtype=dtype)
+        if start < 0 or start % ALIGNMENT or start + count > self.outputs_room:
+            raise ValueError("an output lies outside of the room for outputs")
+        return self._taken[start : start + count].view(dtype).view(output.shape).clone()
+
+    def returned(self, outputs: Sequence[Output]) -> list[Returned]:
+        """ValueError where the description of an output is no honest one."""
+        return [
+            Returned(
+                value=self.taken(output) if output.dtype else output.value, type_name=output.type_name,
+                device=output.device, overlap=output.overlap,  # type: ignore[arg-type]
+            )
+            for output in outputs
+        ]
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def new_arena(device: torch.device, inputs: int, outputs: int) -> HostArena:
+    """On the device, with room for inputs and outputs of so many bytes."""
+    return HostArena(inputs, outputs)
+
+
+def extent_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """All bytes from a tensor's first to its last element, gaps included, flat."""
+    tensor = tensor.detach()
+    if tensor.numel() == 0:
+        return torch.empty(0, dtype=torch.uint8)
+    reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.as_strided((reach + 1,), (1,)).view(torch.uint8)
+
+
+def input_bytes(inputs: Sequence[Any]) -> int:
+    tensors = [leaf for leaf in flatten(list(inputs))[1] if isinstance(leaf, torch.Tensor)]
+    return sum(aligned(extent_bytes(tensor).numel()) for tensor in tensors)
+
+
+def output_bytes(leaves: Sequence[Any]) -> int:
+    return sum(aligned(leaf.numel() * leaf.element_size()) for leaf in leaves if isinstance(leaf, torch.Tensor))
+
+
+def inline(tensor: torch.Tensor) -> dict[str, Any]:
+    """A small tensor as part of a message."""
+    flat = tensor.detach().cpu().contiguous()
+    return {"dtype": dtype_name(flat), "shape": list(flat.shape), "bytes": flat.view(-1).view(torch.uint8).numpy().tobytes()}
+
+
+def dtype_name(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def aligned(count: int) -> int:
+    return -(-count // ALIGNMENT) * ALIGNMENT

@@ -1,0 +1,158 @@
+"""A candidate's process as the judge drives it: load, build the model, call. What goes wrong there becomes an outcome."""
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from common.judge.faults import JudgeFault
+from common.judge.lane.ended import CandidateEnded, from_exit, from_failure, out_of_line, too_slow
+from common.judge.lane.spares import Spare
+from common.judge.protocol import (
+    FRAME_LIMIT,
+    Arena,
+    Build,
+    Built,
+    Call,
+    Done,
+    Extension,
+    Failed,
+    Load,
+    Loaded,
+    Made,
+    Make,
+    Mapped,
+    Ready,
+    answer_decoder,
+    encode,
+)
+from common.judge.settings import JudgeSettings
+from common.judge.tree import Tree
+from common.judge.wire import FrameTooLarge, recv_frame, send_frame
+
+Builder = Callable[[Extension], Built]
+"""Builds or finds an extension; runs outside of the candidate's process."""
+
+
+class Answered(NamedTuple):
+    done: Done
+    seconds: float
+    """By the judge's clock, from the order to the outputs in the judge's hands."""
+
+
+class Candidate:
+    """Raises CandidateEnded with the outcome where the candidate fails, JudgeFault where we do."""
+
+    def __init__(self, spare: Spare, settings: JudgeSettings, builder: Builder) -> None:
+        self._spare = spare
+        self._settings = settings
+        self._builder = builder
+        self.arena: Any = None
+
+    def await_ready(self) -> float:
+        """Seconds the spare took to prepare its device."""
+        deadline = time.monotonic() + self._settings.spare_seconds
+        try:
+            answer = self._hear(deadline)
+        except TimeoutError:
+            raise JudgeFault("a spare was not ready in time") from None
+        except (EOFError, ConnectionError):
+            raise JudgeFault(f"a spare died before it was ready: {self._spare.read_log()[-500:]}") from None
+        if not isinstance(answer, Ready):
+            raise JudgeFault(f"a spare answered {answer} instead of being ready")
+        return answer.seconds
+
+    def load(self, source: str, files: dict[str, bytes], precision: str) -> Loaded:
+        return self._ask(Load(source=source, files=files, precision=precision), Loaded, self._settings.load_seconds)
+
+    def share(self, arena: Any) -> None:
+        """Give it an arena; calls use the last one given."""
+        self.close()
+        self.arena = arena
+        self._ask(Arena(size=arena.size), Mapped, self._settings.load_seconds, (arena.fd,))
+
+    def close(self) -> None:
+        """Give the arena back."""
+        if self.arena is not None:
+            self.arena.close()
+            self.arena = None
+
+    def make(self, weight_seed: int, arguments: Tree) -> None:
+        self._ask(Make(weight_seed=weight_seed, arguments=arguments), Made, self._settings.load_seconds)
+
+    def call(
+        self, inputs: Tree, *, poison: int | None = None, edited: bool = False, empty: bool = False, hold: bool = False,
+        thaw: bool = False,
+    ) -> Answered:
+        """One call. With `thaw` the candidate is frozen and is let go only once the clock runs."""
+        nonce = secrets.randbits(63)
+        order = encode(Call(
+            nonce=nonce, inputs=inputs, outputs_at=self.arena.outputs_at, outputs_room=self.arena.outputs_room,
+            poison=poison, edited=edited, empty=empty, hold=hold,
+        ))
+        with self._judged("call"):
+            deadline = time.monotonic() + self._settings.call_seconds
+            started = time.perf_counter()
+            if thaw:
+                self._spare.thaw()
+            send_frame(self._spare.work, order)
+            answer = self._hear(deadline)
+            self.arena.take()
+            seconds = time.perf_counter() - started
+            done = self._expected(answer, Done, "call")
+            if done.nonce != nonce:
+                raise out_of_line("an answer to another call than the one under way")
+            return Answered(done, seconds)
+
+    def freeze(self) -> None:
+        with self._judged("freeze"):
+            self._spare.freeze(time.monotonic() + self._settings.call_seconds)
+
+    def _ask(self, order: Any, wanted: Any, seconds: float, fds: tuple[int, ...] = ()) -> Any:
+        step = type(order).__name__.lower()
+        with self._judged(step):
+            deadline = time.monotonic() + seconds
+            send_frame(self._spare.work, encode(order), fds)
+            answer = self._hear(deadline)
+            while isinstance(answer, Build):
+                began = time.monotonic()
+                built = self._builder(answer.extension)
+                deadline += time.monotonic() - began
+                send_frame(self._spare.work, encode(built))
+                answer = self._hear(deadline)
+            return self._expected(answer, wanted, step)
+
+    def _hear(self, deadline: float) -> Any:
+        self._spare.wait_readable(deadline)
+        return answer_decoder.decode(recv_frame(self._spare.work, FRAME_LIMIT, deadline))
+
+    def _expected(self, answer: Any, wanted: Any, step: str) -> Any:
+        if isinstance(answer, Failed):
+            raise from_failure(answer, step, self._spare.read_log())
+        if not isinstance(answer, wanted):
+            raise out_of_line(f"{type(answer).__name__} where {wanted.__name__} was due")
+        return answer
+
+    @contextmanager
+    def _judged(self, step: str) -> Iterator[None]:
+        """Turn the ways a process can fail us into outcomes."""
+        try:
+            yield
+        except TimeoutError:
+            raise too_slow(step) from None
+        except (EOFError, ConnectionError):
+            self._spare.await_exit(2.0)
+            status = self._spare.exit[0] if self._spare.exit else signal.SIGKILL
+            raise from_exit(status, step, self._spare.group.killed_for_memory(), self._spare.read_log()) from None
+        except FrameTooLarge as error:
+            raise out_of_line(str(error)) from None
+        except msgspec.MsgspecError as error:
+            raise out_of_line(f"a frame that is none: {error}") from None
+
+
+__all__ = ["Answered", "Candidate", "CandidateEnded"]

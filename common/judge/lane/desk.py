@@ -1,0 +1,73 @@
+"""What a device request works on: the known tasks, and candidates in processes of their own on one device."""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from common.devices import Device
+from common.judge.artefact import Artefact
+from common.judge.lane.candidate import Candidate
+from common.judge.lane.serve import Bench
+from common.judge.lane.spares import limits_by
+from common.judge.lane.tasks import KnownTask, Tasks
+from common.messages.campaign import TaskSource
+
+
+class Desk:
+    """Lives as long as the process; `seconds` are those of the request under way."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._tasks = Tasks()
+        self._limits = limits_by()
+        self.seconds: dict[str, float] = {}
+
+    def begin(self) -> None:
+        self.seconds = {}
+
+    def task(self, task: TaskSource, device: Device) -> KnownTask:
+        started = time.monotonic()
+        known = self._tasks.get(task, torch_device(device))
+        self.seconds["task"] = time.monotonic() - started
+        return known
+
+    @contextmanager
+    def candidate(self, device: Device) -> Iterator[Candidate]:
+        """A process of its own for the block; killed with all it started afterwards."""
+        started = time.monotonic()
+        spare = self._bench.spares.take(device.kind, device.index or 0, device.cores)
+        candidate = Candidate(spare, self._bench.settings, self._bench.builder.get)
+        try:
+            candidate.await_ready()
+            self._add("spare", started)
+            yield candidate
+        finally:
+            candidate.close()
+            self._bench.spares.give_back(spare)
+
+    def load(self, candidate: Candidate, source: str, extensions: dict[str, str], precision: str) -> bool:
+        """Import a source with its built extensions; whether it has code of its own."""
+        started = time.monotonic()
+        loaded = candidate.load(source, self._files(extensions), precision)
+        self._add("load", started)
+        return loaded.own_code
+
+    def _files(self, extensions: dict[str, str]) -> dict[str, bytes]:
+        """What the cache still holds; the rest is built again when it is asked for."""
+        found = {asked: self._bench.builder.module(key) for asked, key in extensions.items()}
+        return {asked: module for asked, module in found.items() if module}
+
+    def _add(self, step: str, started: float) -> None:
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
+
+    def record(self, artefact: Artefact) -> dict[str, Any]:
+        """Evidence about the circumstances."""
+        return {"source_sha256": artefact.digest, "limits": self._limits, "torch": str(torch.__version__), **artefact.record}
+
+
+def torch_device(device: Device) -> torch.device:
+    return torch.device("cuda", device.index or 0) if device.kind == "cuda" else torch.device("cpu")

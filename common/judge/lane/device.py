@@ -1,0 +1,23 @@
+"""Device work: validation and profiling, with the trusted side's torch."""
+from __future__ import annotations
+
+from common.judge.lane.desk import Desk
+from common.judge.lane.profile import profile
+from common.judge.lane.serve import Bench, main
+from common.judge.lane.validate import validate
+from common.judge.requests import Profile, Reply, Validate
+
+
+class Handler:
+    def __init__(self) -> None:
+        self._desk: Desk | None = None
+
+    def __call__(self, bench: Bench, request: Validate | Profile) -> Reply:
+        self._desk = self._desk or Desk(bench)
+        self._desk.begin()
+        stage = validate if isinstance(request, Validate) else profile
+        return Reply(judgement=stage(bench, self._desk, request))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main("judge-device", Handler())

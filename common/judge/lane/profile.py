@@ -1,0 +1,223 @@
+"""Profiling: candidate and reference timed in pairs, in processes pinned and limited alike, on inputs drawn for each pair.
+
+The judge's clock runs from the order to the moment it holds the outputs. While one side runs the other is frozen; both
+are while inputs are written, so that nothing can be computed ahead. Every timed output is checked.
+"""
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+import torch
+
+from common.judge.check import (
+    Case,
+    Expected,
+    Returned,
+    compare,
+    fresh_case,
+    make_init_inputs,
+    make_inputs,
+    to_feedback,
+)
+from common.judge.faults import JudgeFault
+from common.judge.lane.arena import inline, input_bytes, new_arena, output_bytes
+from common.judge.lane.candidate import Candidate
+from common.judge.lane.desk import Desk
+from common.judge.lane.ended import CandidateEnded, out_of_line
+from common.judge.lane.paired import Pair, measure, settled
+from common.judge.lane.serve import Bench
+from common.judge.lane.tasks import KnownTask
+from common.judge.requests import Profile
+from common.judge.tree import Tree, pack
+from common.messages.judgement import Feedback, Judgement, Measurement, Outcome
+
+_REFERENCE = "\n\nModelNew = Model\n"
+_POISON = 0xFF
+_EMPTY_CALLS = 3
+"""Calls a pair that return what is there already: the path's own time."""
+
+
+def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
+    known, artefact, device = desk.task(request.task, request.device), request.artefact, request.device
+    with desk.candidate(device) as candidate, desk.candidate(device) as reference, on_cores(device.cores):
+        own_code = desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        with ours():
+            desk.load(reference, request.task.source + _REFERENCE, {}, request.task.precision)
+        timing = Timing(bench, known, candidate, reference)
+        started = time.monotonic()
+        measurement = timing.run()
+    labels = set(bench.labels) | (set() if own_code else {"library_only"})
+    return Judgement(
+        outcome=Outcome.PASSED,
+        feedback=Feedback(summary=_summary(measurement)),
+        labels=tuple(sorted(labels)),
+        measurement=measurement,
+        seconds=desk.seconds | {"time": time.monotonic() - started},
+        record=timing.record() | desk.record(artefact),
+    )
+
+
+class Turn(NamedTuple):
+    """One side's timed call: seconds by the judge's clock and by its own, and what it returned."""
+
+    seconds: float
+    span: float
+    spec: str
+    outputs: list[Returned]
+    inputs: Tree
+
+
+class Timing:
+    """Pairs of calls until the interval is narrow enough or the budget is spent."""
+
+    def __init__(self, bench: Bench, known: KnownTask, candidate: Candidate, reference: Candidate) -> None:
+        self._bench = bench
+        self._known = known
+        self._candidate = candidate
+        self._reference = reference
+        self._secret = secrets.token_bytes(32)
+        self._random = random.Random(secrets.randbits(64))
+        self._expected = known.reference(fresh_case(self._secret, 0))
+        self._spans: list[tuple[float, float]] = []
+        self._pairs: list[Pair] = []
+        self._empty: list[float] = []
+
+    def run(self) -> Measurement:
+        """CandidateEnded where the candidate fails or a timed output is wrong."""
+        settings = self._bench.settings
+        self._prepare()
+        deadline = time.monotonic() + settings.time_seconds
+        while len(self._pairs) < settings.pairs_most:
+            self._bench.check()
+            self._pair(len(self._pairs) + 1)
+            if len(self._pairs) >= settings.pairs and len(self._pairs) % 4 == 0:
+                result = self._measure()
+                if settled(result, settings.target_width) or time.monotonic() > deadline:
+                    return result
+        return self._measure()
+
+    def _measure(self) -> Measurement:
+        return measure(self._pairs, self._empty, self._bench.settings.confidence, self._random)
+
+    def _prepare(self) -> None:
+        """Models, arenas and first calls: autotuning and lazy initialisation are over before a clock runs."""
+        case = self._expected.case
+        inputs = make_inputs(self._known.module, case, self._known.device)
+        needed = input_bytes(inputs), output_bytes(self._expected.eager)
+        arguments = pack(make_init_inputs(self._known.module, case), inline)
+        for side in (self._candidate, self._reference):
+            side.share(new_arena(self._known.device, *needed))
+            side.make(case.weight_seed, arguments)
+            for _ in range(2):
+                done = side.call(side.arena.give(inputs)).done
+            side.freeze()
+        self._former = inputs
+        if compare(self._expected, done.spec, self._reference.arena.returned(done.outputs), self._known.policy):
+            raise JudgeFault("the reference's process and the judge disagree about the task's own result")
+
+    def _pair(self, index: int) -> None:
+        """Both sides on the same new inputs, in random order."""
+        case = fresh_case(self._secret, index)
+        inputs = make_inputs(self._known.module, case, self._known.device)
+        sides = [self._candidate, self._reference]
+        self._random.shuffle(sides)
+        turns = {side: self._turn(side, inputs) for side in sides}
+        candidate, reference = turns[self._candidate], turns[self._reference]
+        self._compare(case, candidate, reference)
+        self._pairs.append(Pair(reference=reference.seconds, candidate=candidate.seconds))
+        self._spans.append((reference.span, candidate.span))
+        self._former = inputs
+
+    def _turn(self, side: Candidate, inputs: list[Any]) -> Turn:
+        return self._timed(side, inputs) if side is self._candidate else self._reference_turn(inputs)
+
+    def _reference_turn(self, inputs: list[Any]) -> Turn:
+        """The reference's turn, then a few calls that return what is there already."""
+        with ours():
+            turn = self._timed(self._reference, inputs)
+            for _ in range(_EMPTY_CALLS):
+                self._empty.append(self._reference.call(turn.inputs, thaw=True, empty=True).seconds)
+                self._reference.freeze()
+        return turn
+
+    def _timed(self, side: Candidate, inputs: list[Any]) -> Turn:
+        """One call on the former inputs to warm up, one timed call on the new ones."""
+        side.call(side.arena.give(self._former), thaw=True)
+        side.freeze()
+        tree = side.arena.give(inputs)
+        side.arena.poison(_POISON)
+        answered = side.call(tree, thaw=True)
+        side.freeze()
+        try:
+            outputs = side.arena.returned(answered.done.outputs)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise out_of_line(f"outputs described as what they are not: {error}") from None
+        if not side.arena.untouched():
+            raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
+        return Turn(answered.seconds, answered.done.span, answered.done.spec, outputs, tree)
+
+    def _compare(self, case: Case, candidate: Turn, reference: Turn) -> None:
+        """A timed output against the reference's own on the same inputs, by the task's error scale."""
+        eager = tuple(output.value for output in reference.outputs)
+        finding = compare(self._expect(case, eager), candidate.spec, candidate.outputs, self._known.policy)
+        if finding:
+            feedback = to_feedback(finding)
+            raise CandidateEnded(
+                finding.outcome, msgspec.structs.replace(feedback, summary=f"in a timed call: {feedback.summary}"),
+                {"finding": finding.record()},
+            )
+
+    def _expect(self, case: Case, eager: tuple[Any, ...]) -> Expected:
+        exact = tuple(_wide(leaf) for leaf in eager)
+        return dataclasses.replace(self._expected, case=case, eager=eager, exact=exact)
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "pairs_ms": [(1e3 * pair.reference, 1e3 * pair.candidate) for pair in self._pairs],
+            "spans_ms": [(1e3 * reference, 1e3 * candidate) for reference, candidate in self._spans],
+            "path_ms": [1e3 * seconds for seconds in self._empty],
+        }
+
+
+def _wide(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor) or not (leaf.is_floating_point() or leaf.is_complex()):
+        return leaf
+    return leaf.to(torch.complex128 if leaf.is_complex() else torch.float64)
+
+
+@contextmanager
+def on_cores(cores: tuple[int, ...]) -> Iterator[None]:
+    """This process on the cores it times on: they are idle but for the side whose turn it is, and the two alternate."""
+    before = os.sched_getaffinity(0)
+    threads = torch.get_num_threads()
+    os.sched_setaffinity(0, cores)
+    torch.set_num_threads(len(cores))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def ours() -> Iterator[None]:
+    """What fails in here is the reference's process, never the candidate."""
+    try:
+        yield
+    except CandidateEnded as ended:
+        raise JudgeFault(f"the reference's process failed: {ended.feedback.summary} {ended.feedback.message[-500:]}") from None
+
+
+def _summary(measurement: Measurement) -> str:
+    return (
+        f"{measurement.speedup:.2f}x eager ({measurement.low:.2f} to {measurement.high:.2f}): "
+        f"{measurement.candidate_ms:.3f} ms against {measurement.reference_ms:.3f} ms"
+    )

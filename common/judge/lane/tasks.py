@@ -1,0 +1,99 @@
+"""Tasks as a judge process keeps them: their cases and references, computed once for many candidates."""
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import torch
+
+from common.errors import UsageError
+from common.judge.check import (
+    Case,
+    CheckPolicy,
+    Expected,
+    TaskModule,
+    TaskProblem,
+    check_task,
+    load_task,
+    plan_cases,
+    policy_for,
+    reference,
+)
+from common.judge.lane.ended import CandidateEnded
+from common.messages.campaign import TaskSource
+from common.messages.judgement import Feedback, Outcome
+
+_KEPT = 2
+
+
+class KnownTask:
+    """One task on one device: `secret` is drawn here and never leaves the process."""
+
+    def __init__(self, task: TaskSource, device: torch.device) -> None:
+        """CandidateEnded with `rejected_task` where no candidate can be judged by it."""
+        self.device = device
+        self.policy: CheckPolicy
+        self.module: TaskModule
+        try:
+            self.policy = policy_for(task.precision)
+            self.module = load_task(task.source)
+        except (TaskProblem, UsageError) as problem:
+            raise rejected(str(problem)) from None
+        self._draw()
+        if reason := check_task(self.module, device, self.policy, secret=self._secret):
+            raise rejected(reason)
+
+    def _draw(self) -> None:
+        self._secret = secrets.token_bytes(32)
+        self._cases: list[Case] | None = None
+        self._expected: dict[str, Expected] = {}
+        self._uses = 0
+
+    def begin(self, most: int) -> None:
+        """Another candidate: after `most` of them the inputs are drawn anew."""
+        if self._uses >= most:
+            self._draw()
+        self._uses += 1
+
+    @property
+    def digest(self) -> str:
+        """Of the secret: tells whether two verdicts used the same inputs, and nothing else."""
+        return hashlib.sha256(self._secret).hexdigest()[:16]
+
+    def usable(self) -> Iterator[Expected]:
+        """The cases' references in the order they are judged, each computed when first needed."""
+        if self._cases is None:
+            self._cases = plan_cases(self.module, secret=self._secret)
+        for case in self._cases:
+            if case.name not in self._expected:
+                self._expected[case.name] = self.reference(case)
+            if self._expected[case.name].usable:
+                yield self._expected[case.name]
+
+    def reference(self, case: Case) -> Expected:
+        try:
+            return reference(self.module, case, self.device, self.policy)
+        except TaskProblem as problem:
+            raise rejected(str(problem)) from None
+
+
+class Tasks:
+    """The last few tasks."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str, str], KnownTask] = OrderedDict()
+
+    def get(self, task: TaskSource, device: torch.device) -> KnownTask:
+        key = (task.source, task.precision, str(device))
+        if key not in self._known:
+            self._known[key] = KnownTask(task, device)
+        self._known.move_to_end(key)
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+
+def rejected(reason: str) -> CandidateEnded:
+    return CandidateEnded(Outcome.REJECTED_TASK, Feedback(summary=f"the task cannot be judged by: {reason}"))

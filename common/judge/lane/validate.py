@@ -1,0 +1,166 @@
+"""Validation: a candidate against every case of its task, in a process that sees inputs only."""
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from common.judge.check import (
+    Case,
+    Expected,
+    Finding,
+    Returned,
+    compare,
+    error_ratios,
+    make_init_inputs,
+    make_inputs,
+    to_feedback,
+)
+from common.judge.lane.arena import inline, input_bytes, new_arena, output_bytes
+from common.judge.lane.candidate import Candidate
+from common.judge.lane.desk import Desk
+from common.judge.lane.ended import CandidateEnded, out_of_line, too_slow
+from common.judge.lane.serve import Bench
+from common.judge.lane.tasks import KnownTask
+from common.judge.protocol import Done
+from common.judge.requests import Validate
+from common.judge.tree import Tree, pack
+from common.messages.judgement import Feedback, Judgement, Outcome
+
+_POISONS = (0xFF, 0x3C)
+"""NaN and -1; a small number that no result is likely to be."""
+
+
+def validate(bench: Bench, desk: Desk, request: Validate) -> Judgement:
+    known = desk.task(request.task, request.device)
+    known.begin(bench.settings.secret_uses)
+    artefact = request.artefact
+    with desk.candidate(request.device) as candidate:
+        own_code = desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        trial = Trial(bench, known, candidate)
+        trial.run()
+    labels = set(trial.labels) | set(bench.labels) | (set() if own_code else {"library_only"})
+    return Judgement(
+        outcome=Outcome.PASSED,
+        feedback=Feedback(summary=f"right on {len(trial.ratios)} kinds of inputs"),
+        labels=tuple(sorted(labels)),
+        seconds=desk.seconds | {"reference": trial.reference_seconds, "check": trial.check_seconds},
+        record={"error_ratios": trial.ratios, "secret": known.digest, **desk.record(artefact)},
+    )
+
+
+class Trial:
+    """The cases of one candidate, in order; the first finding ends it."""
+
+    def __init__(self, bench: Bench, known: KnownTask, candidate: Candidate) -> None:
+        self._bench = bench
+        self._known = known
+        self._candidate = candidate
+        self._made: tuple[Any, ...] | None = None
+        self._previous: Expected | None = None
+        self._calls = 0
+        self.labels: set[str] = set()
+        self.ratios: dict[str, list[float]] = {}
+        self.reference_seconds = 0.0
+        self.check_seconds = 0.0
+
+    def run(self) -> None:
+        """CandidateEnded with what was found."""
+        began = time.monotonic()
+        for expected in self._known.usable():
+            self._bench.check()
+            ready = time.monotonic()
+            self.reference_seconds += ready - began
+            if self.check_seconds > self._bench.settings.validate_seconds:
+                raise too_slow("all cases together")
+            self._judge(expected)
+            began = time.monotonic()
+            self.check_seconds += began - ready
+
+    def _judge(self, expected: Expected) -> None:
+        case = expected.case
+        try:
+            outputs, finding = self._call(expected)
+        except CandidateEnded as ended:
+            if not ended.in_words or case.on_error != "label":
+                raise
+            self.labels.add(case.label)
+            return
+        if finding is None:
+            self.ratios[case.name] = error_ratios(expected, [output.value for output in outputs], self._known.policy)
+        elif case.on_wrong == "label":
+            self.labels.add(case.label)
+        else:
+            raise CandidateEnded(finding.outcome, to_feedback(finding), self._evidence(finding))
+
+    def _call(self, expected: Expected) -> tuple[list[Returned], Finding | None]:
+        self._make(expected.case)
+        inputs = make_inputs(self._known.module, expected.case, self._known.device)
+        self._room(inputs, expected)
+        edited = expected.case.edits is not None and self._follows(expected.case)
+        tree = self._candidate.arena.give(inputs, again=edited)
+        outputs, finding = self._once(expected, tree, edited)
+        if finding is None and expected.case.name == "own":
+            self._again(expected, tree, outputs)
+        return outputs, finding
+
+    def _follows(self, case: Case) -> bool:
+        """Whether the call before this one was that of the case it edits, whose buffers are still there."""
+        return self._previous is not None and self._previous.case.name == case.edits
+
+    def _once(self, expected: Expected, tree: Tree, edited: bool) -> tuple[list[Returned], Finding | None]:
+        arena = self._candidate.arena
+        poison = _POISONS[self._calls % len(_POISONS)]
+        self._calls += 1
+        arena.poison(poison)
+        done = self._candidate.call(tree, poison=poison, edited=edited, hold=True).done
+        outputs = self._received(done)
+        finding = compare(expected, done.spec, outputs, self._known.policy, previous=self._previous)
+        self._previous = expected
+        return outputs, finding or self._mutated(expected.case)
+
+    def _received(self, done: Done) -> list[Returned]:
+        try:
+            outputs: list[Returned] = self._candidate.arena.returned(done.outputs)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise out_of_line(f"outputs described as what they are not: {error}") from None
+        return outputs
+
+    def _again(self, expected: Expected, tree: Tree, before: list[Returned]) -> None:
+        """The same inputs once more: other bits are no fault, but are told."""
+        again, finding = self._once(expected, tree, edited=False)
+        if finding:
+            raise CandidateEnded(finding.outcome, to_feedback(finding), self._evidence(finding))
+        if not all(map(_same_bits, before, again)):
+            self.labels.add("nondeterministic")
+
+    def _mutated(self, case: Case) -> Finding | None:
+        if self._candidate.arena.untouched():
+            return None
+        what = "forward writes to its inputs; the task's own leaves them as they are"
+        return Finding(outcome=Outcome.WRONG_VALUES, case=case, what=what, pattern="mutated")
+
+    def _make(self, case: Case) -> None:
+        key = (case.weight_seed, case.constants)
+        if key != self._made:
+            self._made = None
+            arguments = make_init_inputs(self._known.module, case)
+            self._candidate.make(case.weight_seed, pack(arguments, inline))
+            self._made = key
+
+    def _room(self, inputs: list[Any], expected: Expected) -> None:
+        """An arena that holds this case; the one at hand where it does."""
+        needed = input_bytes(inputs), output_bytes(expected.eager)
+        if self._candidate.arena is None or not self._candidate.arena.holds(*needed):
+            self._candidate.share(new_arena(self._known.device, *needed))
+
+    def _evidence(self, finding: Finding) -> dict[str, Any]:
+        return {"finding": finding.record(), "error_ratios": self.ratios, "secret": self._known.digest}
+
+
+def _same_bits(one: Returned, other: Returned) -> bool:
+    if not isinstance(one.value, torch.Tensor):
+        return bool(one.value == other.value or one.value != one.value)
+    ours, theirs = (x.value.contiguous().view(-1).view(torch.uint8) if x.value.numel() else x.value for x in (one, other))
+    return torch.equal(ours, theirs)

@@ -1,0 +1,173 @@
+"""What judge and candidate's process say to each other, as MessagePack frames.
+
+The candidate's process is told inputs and where to put its outputs; it answers with outputs and spans, never a score.
+"""
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from common.judge.tree import Tree
+
+FRAME_LIMIT = 8 << 20
+"""Most bytes of one frame from a candidate's process; outputs travel through the arena."""
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class SpareSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a spare is made for, and its limits."""
+
+    role: str
+    """`compile` (no device), `cpu` or `cuda`."""
+    index: int = 0
+    """CUDA device number."""
+    cores: tuple[int, ...]
+    memory_mib: int
+    address_space: bool
+    """Limit the address space too: where no memory cgroup holds, and never with CUDA."""
+    processes: int
+    tmp_mib: int
+    uid: int
+    isolated: bool
+    """False where the operator switched the sandbox off."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the zygote, which runs no foreign code, says of its Python and torch."""
+
+    python: str
+    torch: str
+    cuda: str
+    triton: str
+    extension_suffix: str
+    includes: tuple[str, ...]
+    cuda_includes: tuple[str, ...]
+    libraries: tuple[str, ...]
+    cuda_libraries: tuple[str, ...]
+    cuda_home: str
+    nvcc_flags: tuple[str, ...]
+
+
+class Load(_Message, frozen=True, kw_only=True):
+    source: str
+    files: dict[str, bytes]
+    """Built extensions by key: files are made of them in the candidate's own /tmp."""
+    precision: str
+
+
+class Built(_Message, frozen=True, kw_only=True):
+    """Answer to Build: the module, or the compiler's text."""
+
+    module: bytes = b""
+    error: str = ""
+
+
+class Arena(_Message, frozen=True, kw_only=True):
+    """A new arena; its descriptor comes with the frame."""
+
+    size: int
+
+
+class Make(_Message, frozen=True, kw_only=True):
+    """Build the model: under this seed, with these arguments (tensors inline)."""
+
+    weight_seed: int
+    arguments: Tree
+
+
+class Call(_Message, frozen=True, kw_only=True):
+    nonce: int
+    """The answer repeats it, so that none can be sent ahead."""
+    inputs: Tree
+    outputs_at: int
+    outputs_room: int
+    poison: int | None = None
+    """Byte with which freed memory is filled before the call."""
+    edited: bool = False
+    """The inputs are the former call's tensors, changed in place."""
+    empty: bool = False
+    """Do not call the model but return its former outputs: measures the path itself."""
+    hold: bool = False
+    """Keep the outputs alive beyond the next call, and tell whether that one's share their memory."""
+
+
+class Extension(msgspec.Struct, frozen=True, kw_only=True):
+    """What a candidate asks to be built, exactly as it asked."""
+
+    name: str
+    files: dict[str, str]
+    sources: tuple[str, ...]
+    """Names among `files` to be compiled; the others are headers beside them."""
+    cflags: tuple[str, ...] = ()
+    cuda_cflags: tuple[str, ...] = ()
+    ldflags: tuple[str, ...] = ()
+    with_cuda: bool = False
+
+
+class Build(_Message, frozen=True, kw_only=True):
+    extension: Extension
+
+
+class Ready(_Message, frozen=True, kw_only=True):
+    seconds: float
+
+
+class Loaded(_Message, frozen=True, kw_only=True):
+    own_code: bool
+    """Whether it loaded an extension or defined a Triton kernel."""
+
+
+class Made(_Message, frozen=True, kw_only=True):
+    pass
+
+
+class Mapped(_Message, frozen=True, kw_only=True):
+    pass
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """One leaf of what forward returned. A tensor's bytes are at `at` of the arena, contiguous, where they fit."""
+
+    value: Any = None
+    type_name: str = "Tensor"
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    device: str = ""
+    overlap: str = ""
+    at: int = -1
+
+
+class Done(_Message, frozen=True, kw_only=True):
+    nonce: int
+    spec: str
+    outputs: tuple[Output, ...]
+    span: float
+    """The call's seconds as the candidate's process saw them; evidence, never the figure."""
+
+
+class Failed(_Message, frozen=True, kw_only=True):
+    """An exception, as text."""
+
+    type_name: str
+    text: str
+    traceback: str
+    kind: str = ""
+    """`build`, `memory`, `device`, `return` or empty."""
+
+
+Order = Load | Built | Arena | Make | Call
+Answer = Ready | Build | Loaded | Made | Mapped | Done | Failed
+
+order_decoder = msgspec.msgpack.Decoder(Order)
+answer_decoder = msgspec.msgpack.Decoder(Answer)
+encode = msgspec.msgpack.Encoder().encode
+
+
+def request_key(wanted: Extension) -> str:
+    """What a candidate asked for, whatever compiler builds it."""
+    return hashlib.sha256(encode(wanted)).hexdigest()

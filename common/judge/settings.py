@@ -1,0 +1,58 @@
+"""Limits and budgets of the judge."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    cache: str = ""
+    """Folder of built extensions and precompiled headers; empty means `~/.cache/specgen/judge`."""
+    cache_mib: int = 8192
+    """The least recently used entries go when the cache is larger."""
+    build_jobs: int = 2
+    """Compilers at once, over all candidates of one service."""
+    build_seconds: float = 300.0
+    """One compiler run; longer is a compile_error."""
+    spares: int = 1
+    """Warm processes kept ready for the next candidate."""
+    spare_seconds: float = 60.0
+    """How long a spare may take to be ready; longer is a fault."""
+    load_seconds: float = 60.0
+    """Import of a candidate, and building its model, each; builds not counted."""
+    call_seconds: float = 30.0
+    """One forward call; longer is a timeout."""
+    validate_seconds: float = 300.0
+    """All of a validation."""
+    profile_seconds: float = 300.0
+    """All of a profiling."""
+    memory_mib: int = 8192
+    """Host memory of a candidate's processes together (beside inputs and outputs)."""
+    processes: int = 256
+    """Processes and threads of a candidate."""
+    tmp_mib: int = 1024
+    """Size of a candidate's /tmp and of its /dev/shm, each."""
+    secret_uses: int = 16
+    """Candidates of one task judged with the same secret inputs before new ones are drawn."""
+    pairs: int = 12
+    """Least number of timed pairs."""
+    pairs_most: int = 60
+    time_seconds: float = 8.0
+    """Budget of the timed pairs, at least `pairs` of them whatever they take."""
+    target_width: float = 0.04
+    """Stop timing once the interval is narrower than this share of the speedup."""
+    confidence: float = 0.95
+
+    @property
+    def cache_folder(self) -> Path:
+        if self.cache:
+            return Path(self.cache).expanduser().resolve()
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(base).expanduser().resolve() / "specgen" / "judge"
+
+
+def sandbox_off() -> bool:
+    """Whether the operator switched the sandbox off by name."""
+    return os.environ.get("SPECGEN_SANDBOX", "").lower() == "off"
