@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import sys
+import tempfile
 from collections.abc import Iterator
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,10 +37,14 @@ class Candidate:
     """A candidate's module, with one `ModelNew` for each weight seed in turn."""
 
     def __init__(self, source: str, device: str = "cpu") -> None:
-        digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-        self.module = ModuleType(f"candidate_{digest}")
-        sys.modules[self.module.__name__] = self.module
-        exec(compile(source, f"<candidate {digest}>", "exec"), self.module.__dict__)
+        name = f"candidate_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+        # From a file: Triton and TorchScript read the source back.
+        path = Path(tempfile.mkdtemp(prefix="specgen-")) / f"{name}.py"
+        path.write_text(source)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec and spec.loader
+        self.module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.module)
         self.device = device
         self._built: tuple[Any, torch.nn.Module] | None = None
         self._buffers: list[Any] = []

@@ -12,7 +12,7 @@ from common.judge.check.measure import rms_beyond, rms_difference
 from common.judge.check.pattern import differences, is_stale, pattern_of
 from common.judge.check.places import misplaced
 from common.judge.check.policy import CheckPolicy
-from common.judge.check.precision import lower_precision
+from common.judge.check.precision import granted_error, lower_precision
 from common.judge.check.reference import Expected
 from common.judge.check.structure import same_structure
 from common.messages.judgement import Outcome
@@ -124,15 +124,17 @@ def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPol
     ratio, limit = _ratio(expected, index, got, policy), policy.limit_for(got.dtype, expected.longest_sum)
     if ratio <= plain:
         return None
+    if error <= granted_error(expected, index, policy.precision):
+        return None
     lower = lower_precision(expected, index, got, error)
-    if lower.allowed(policy.precision) if lower else ratio <= limit:
+    if ratio <= limit and not lower:
         return None
     far = (got.to(exact.dtype) - exact).abs() > limit * unit_of_error(expected, index, policy)
     share = float(far.double().mean())
     return _finding(
         Outcome.PRECISION_DOWNGRADE if lower else Outcome.WRONG_VALUES, expected, index,
         f"the error is {ratio:.3g} times eager's (limit {limit:.0f}), {share:.1%} of the values are far off",
-        ratio=ratio, limit=limit, share=share, precision=lower.name if lower else "",
+        ratio=ratio, limit=limit, share=share, precision=lower,
         pattern="" if lower else pattern_of(got, exact, far), differences=differences(got, exact, far),
     )
 

@@ -1,52 +1,83 @@
-"""Recognise a result that is right, only at a lower precision than the task allows."""
+"""Lower precisions, emulated in fp64: to grant a task the one it allows, and to name the one a candidate slipped into.
+
+A result computed from rounded operands errs the way those operands err, so its error points in the direction of the
+emulated one; a wrong formula's does not, however small it is.
+"""
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from common.judge.check.inputs import build_model, make_inputs
-from common.judge.check.measure import rms_difference
+from common.judge.check.measure import pieces, rms_difference
 from common.judge.check.reference import Expected, run_wide
+from common.judge.check.widen import MANTISSA, round_mantissa, rounded_inputs, rounded_model
 
 _ORDER = {"fp32": 0, "tf32": 1, "bf16": 2}
-_EMULATIONS = (("tf32", False), ("tf32", True), ("bf16", False), ("bf16", True))
-"""Bits of mantissa kept and whether every operation rounds or only the operands of products. fp16 keeps as many bits
-as tf32 and is called so."""
-_FACTOR = 4.0
-"""An error within this factor of an emulated precision's, either way, is that precision's."""
-_EVEN = 0.1
-"""Least mean over RMS of the error: rounding errs everywhere (0.8 if normally distributed), a wrong corner does not."""
+_GRANTED = 4.0
+"""A task that allows a precision accepts this many times the largest error its emulations make."""
+_WINDOW = 4.0
+"""An error within this factor of an emulated one, either way, may be its like."""
+_ALIGNED = 0.5
+"""Least cosine between a candidate's error and an emulated one for the two to have one cause."""
+_FEWEST = 16
+"""Values below which a cosine says nothing."""
 
 
-class Lower(NamedTuple):
-    """A precision below fp32 at which a result is right."""
+def granted_error(expected: Expected, index: int, precision: str) -> float:
+    """RMS error that a task of `precision` accepts of an fp32 output; 0 where it asks for fp32."""
+    if _ORDER[precision] == 0 or not _lowers(expected, index):
+        return 0.0
+    names = [name for name, order in _ORDER.items() if 0 < order <= _ORDER[precision]]
+    errors = [rms_difference(low, expected.exact[index]) for name in names for low in _emulated(expected, index, name)]
+    return _GRANTED * max(errors, default=0.0)
 
-    name: str
 
-    def allowed(self, precision: str) -> bool:
-        """Whether a task of that precision accepts it."""
-        return _ORDER[self.name] <= _ORDER[precision]
+def lower_precision(expected: Expected, index: int, got: torch.Tensor, error: float) -> str:
+    """`tf32` (fp16 keeps as many bits and is called so), `bf16`, or an empty string: the precision that explains the
+    error, which is the RMS over all values."""
+    if not _lowers(expected, index) or got.numel() < _FEWEST:
+        return ""
+    exact = expected.exact[index]
+    for name in ("tf32", "bf16"):
+        for low in _emulated(expected, index, name):
+            emulated = rms_difference(low, exact)
+            if emulated / _WINDOW <= error <= emulated * _WINDOW and _cosine(got, low, exact) >= _ALIGNED:
+                return name
+    return ""
 
 
-def lower_precision(expected: Expected, index: int, got: torch.Tensor, error: float) -> Lower | None:
-    """The highest of tf32 (or fp16) and bf16 whose emulated error is about the candidate's; None where none is.
+def _lowers(expected: Expected, index: int) -> bool:
+    """Whether there is a lower precision for the output to be right in."""
+    return expected.widened and expected.eager[index].dtype == torch.float32
 
-    Emulated in fp64, see `Widen`. Only fp32 results have a lower precision to be right in.
-    """
-    if got.dtype != torch.float32 or not expected.widened or not _everywhere(got, expected.exact[index], error):
-        return None
+
+def _emulated(expected: Expected, index: int, name: str) -> Iterator[torch.Tensor]:
+    """The output as kernels of that precision make it: operands of products rounded or cut off, as tensor cores take
+    them; inputs and weights stored so; the result stored so; every intermediate stored so."""
     inputs = make_inputs(expected.task, expected.case, expected.device)
-    model = build_model(expected.task, expected.case, expected.device)
-    for name, everywhere in _EMULATIONS:
-        leaves = run_wide(model, inputs, name, everywhere=everywhere)
-        emulated = 0.0 if leaves is None else rms_difference(leaves[index], expected.exact[index])
-        if emulated and emulated / _FACTOR <= error <= emulated * _FACTOR:
-            return Lower(name)
-    return None
+    model, bits = build_model(expected.task, expected.case, expected.device), MANTISSA[name]
+    yield round_mantissa(expected.exact[index], bits)
+    runs: tuple[dict[str, Any], ...] = (
+        {"rounding": name},
+        {"rounding": name, "cut": True},
+        {"model": rounded_model(model, bits), "inputs": rounded_inputs(inputs, bits)},
+        {"rounding": name, "everywhere": True},
+    )
+    for run in runs:
+        leaves = run_wide(**{"model": model, "inputs": inputs, **run})
+        if leaves is not None:
+            yield leaves[index]
 
 
-def _everywhere(got: torch.Tensor, exact: torch.Tensor, error: float) -> bool:
-    difference = (got.double() - exact).abs()
-    finite = difference[torch.isfinite(difference)]
-    return finite.numel() > 0 and float(finite.mean()) >= _EVEN * error
+def _cosine(got: torch.Tensor, low: torch.Tensor, exact: torch.Tensor) -> float:
+    """Of the angle between the two errors, over the values finite in both."""
+    dot = ours = theirs = 0.0
+    for value, emulated, right in pieces(got, low, exact):
+        a, b = value - right, emulated - right
+        kept = torch.isfinite(a) & torch.isfinite(b)
+        a, b = a[kept], b[kept]
+        dot, ours, theirs = dot + float((a * b).sum()), ours + float(a.square().sum()), theirs + float(b.square().sum())
+    return dot / (ours * theirs) ** 0.5 if ours and theirs else 0.0

@@ -156,13 +156,18 @@ def run_eager(
 
 
 def run_wide(
-    model: torch.nn.Module, inputs: Sequence[Any], rounding: str | None = None, *, everywhere: bool = False
+    model: torch.nn.Module,
+    inputs: Sequence[Any],
+    rounding: str | None = None,
+    *,
+    everywhere: bool = False,
+    cut: bool = False,
 ) -> tuple[Any, ...] | None:
     """The result's leaves in fp64 (or rounded, see Widen); None where torch cannot."""
     try:
         wide = copy.deepcopy(model).double()
         given = _map_floats(copy.deepcopy(list(inputs)), torch.Tensor.double)
-        with torch.no_grad(), in_fp64(rounding, everywhere=everywhere):
+        with torch.no_grad(), in_fp64(rounding, everywhere=everywhere, cut=cut):
             leaves = flatten(wide(*given))[1]
     except (RuntimeError, TypeError, NotImplementedError, ValueError):
         return None

@@ -1,12 +1,15 @@
 """Run a model's code in fp64, or rounded to a lower precision, whatever dtypes it names inside."""
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+
+from common.judge.check.structure import flatten, rebuild
 
 _NARROW = (torch.float32, torch.float16, torch.bfloat16)
 _CASTS = {torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16}
@@ -16,20 +19,23 @@ _PRODUCTS = {
     "conv_transpose3d", "scaled_dot_product_attention", "chain_matmul", "inner", "outer",
 }
 _VIEWS = {"__get__", "view", "reshape", "permute", "transpose", "unsqueeze", "squeeze", "expand", "double"}
-_MANTISSA = {"tf32": 10, "fp16": 10, "bf16": 7}
+MANTISSA = {"tf32": 10, "bf16": 7}
+"""Bits of mantissa kept beside the leading one."""
 
 
 class Widen(TorchFunctionMode):
     """Every floating tensor a function takes is fp64, and so is every dtype it is told.
 
-    `rounding` says how many bits of mantissa the operands keep: those of products only (as tensor cores do), or,
-    with `everywhere`, also those of every result (as a kernel that stores in that precision does).
+    `rounding` names the precision operands are rounded to: those of products only (as tensor cores do), or, with
+    `everywhere`, those and the results of all functions (as a kernel that stores in that precision does). With `cut`
+    the bits beyond are dropped instead of rounded.
     """
 
-    def __init__(self, rounding: str | None = None, *, everywhere: bool = False) -> None:
+    def __init__(self, rounding: str | None = None, *, everywhere: bool = False, cut: bool = False) -> None:
         super().__init__()
-        self._bits = _MANTISSA[rounding] if rounding else None
+        self._bits = MANTISSA[rounding] if rounding else None
         self._everywhere = everywhere
+        self._cut = cut
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -47,7 +53,7 @@ class Widen(TorchFunctionMode):
     def _round_operand(self, item: Any) -> Any:
         item = _wide(item)
         if self._bits and isinstance(item, torch.Tensor) and item.dtype == torch.float64:
-            return round_mantissa(item, self._bits)
+            return round_mantissa(item, self._bits, cut=self._cut)
         return item
 
 
@@ -74,19 +80,37 @@ def _map(change: Callable[[Any], Any], item: Any) -> Any:
     return change(item)
 
 
-def round_mantissa(values: torch.Tensor, bits: int) -> torch.Tensor:
-    """fp64 values rounded to nearest with `bits` of mantissa and the exponent kept; not finite stays as it is."""
+def round_mantissa(values: torch.Tensor, bits: int, *, cut: bool = False) -> torch.Tensor:
+    """fp64 values rounded to nearest (or cut off) with `bits` of mantissa; the exponent's range is kept."""
     mantissa, exponent = torch.frexp(values)
-    return torch.ldexp(torch.round(mantissa * 2 ** (bits + 1)) / 2 ** (bits + 1), exponent)
+    scaled = mantissa * 2 ** (bits + 1)
+    return torch.ldexp((torch.trunc(scaled) if cut else torch.round(scaled)) / 2 ** (bits + 1), exponent)
+
+
+def rounded_inputs(values: list[Any], bits: int) -> list[Any]:
+    """fp64 copies of the floating tensors, rounded; the rest as it is."""
+    leaves = flatten(values)[1]
+    return list(rebuild(values, [
+        round_mantissa(x.double(), bits) if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in leaves
+    ]))
+
+
+def rounded_model(model: torch.nn.Module, bits: int) -> torch.nn.Module:
+    """An fp64 copy with rounded parameters and buffers."""
+    copied = copy.deepcopy(model).double()
+    for tensor in (*copied.parameters(), *copied.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = round_mantissa(tensor.data, bits)
+    return copied
 
 
 @contextmanager
-def in_fp64(rounding: str | None = None, *, everywhere: bool = False) -> Iterator[None]:
+def in_fp64(rounding: str | None = None, *, everywhere: bool = False, cut: bool = False) -> Iterator[None]:
     """Within, torch computes in fp64 by default and widens what is narrower."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with Widen(rounding, everywhere=everywhere):
+        with Widen(rounding, everywhere=everywhere, cut=cut):
             yield
     finally:
         torch.set_default_dtype(before)
