@@ -84,7 +84,7 @@ class _Run:
             await self._log.record(
                 RunStarted, task=s.task, budget=s.budget, llm=msgspec.structs.replace(s.llm, model=model),
                 strategy=s.strategy, device=s.device, hardware=s.hardware, speculate=s.speculate, stop=s.stop,
-                drain_seconds=s.drain_seconds,
+                drain_seconds=s.drain_seconds, campaign=s.campaign, weight=s.weight, priority=s.priority,
             )
         log.info("run.driving", run=s.run, iterations=len(self._state.iterations), facts=self._state.n)
 

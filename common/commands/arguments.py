@@ -33,6 +33,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-speculate", action="store_true", help="no forks: judge main answers only")
     parser.add_argument("--drain-seconds", type=float, default=60.0, metavar="S",
                         help="how long an iteration waits for results after its answer (default 60)")
+    parser.add_argument("--campaign", default="", metavar="NAME", help="runs that share one part of the devices")
+    parser.add_argument("--weight", type=float, default=1.0, metavar="W", help="that part, relative to others (default 1)")
+    parser.add_argument("--priority", type=int, default=0, metavar="N", help="a higher one goes first (default 0)")
 
 
 def submission(args: argparse.Namespace, url: str, devices: DeviceSettings) -> RunSubmitted:
@@ -40,11 +43,14 @@ def submission(args: argparse.Namespace, url: str, devices: DeviceSettings) -> R
     budget = _budget(args)
     if args.drain_seconds < 0:
         raise UsageError("--drain-seconds cannot be negative")
+    if not 0 < args.weight < float("inf"):
+        raise UsageError(f"--weight is {args.weight:g}: a share must be more than zero")
     task = read_task(args.task, precision=args.precision, allow_library=args.allow_library)
     return RunSubmitted(
         run=new_run_id(task.name), at=time.time(), task=task, budget=budget,
         llm=Llm(url=url, model=args.model, api_key_env=args.api_key_env), strategy=args.strategy, device=devices.kind,
         hardware=hardware(devices), speculate=not args.no_speculate, stop=args.stop, drain_seconds=args.drain_seconds,
+        campaign=args.campaign, weight=args.weight, priority=args.priority,
     )
 
 

@@ -27,6 +27,7 @@ from common.messages.ops import (
     DeviceAssigned,
     LeaseReleased,
     LeaseTaken,
+    QueueDepth,
     WorkerBeat,
     WorkerLeft,
 )
@@ -40,7 +41,7 @@ __all__ = [
     "CandidateDuplicated", "CandidateProposed", "CandidateSettled", "DeadLetter", "DeviceAssigned", "Difference",
     "Fact", "Feedback", "ForkRequest", "GenerationEnded", "GenerationStarted", "IterationEnded", "IterationStarted",
     "Job", "Judgement", "LeaseReleased", "LeaseTaken", "Llm", "Measurement", "Message", "Outcome", "Profile",
-    "RequestIgnored", "Result", "ResultAccepted", "ResultIgnored", "RunEnded", "RunStarted", "RunSubmitted", "Stage",
-    "StopRequest", "TaskSource", "TokenDelta", "TokenJournal", "Verdict", "WorkerBeat", "WorkerLeft",
-    "decode", "encode", "message_type", "pattern",
+    "QueueDepth", "RequestIgnored", "Result", "ResultAccepted", "ResultIgnored", "RunEnded", "RunStarted",
+    "RunSubmitted", "Stage", "StopRequest", "TaskSource", "TokenDelta", "TokenJournal", "Verdict", "WorkerBeat",
+    "WorkerLeft", "decode", "encode", "message_type", "pattern",
 ]

@@ -54,6 +54,16 @@ class RunSubmitted(Message, frozen=True, kw_only=True):
     stop: str = "mean"
     drain_seconds: float = 60.0
     """How long an iteration waits for outcomes after its main answer."""
+    campaign: str = ""
+    """Runs of one campaign share its part of the devices; empty: the run is a campaign of its own."""
+    weight: float = 1.0
+    """The campaign's share of contended device time, relative to the others'."""
+    priority: int = 0
+    """A campaign of higher priority goes first, whatever the shares say."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < float("inf"):
+            raise ValueError(f"weight is {self.weight:g}: a share must be more than zero")
 
 
 class CancelRun(Message, frozen=True, kw_only=True):

@@ -26,6 +26,9 @@ class RunStarted(Fact, frozen=True, kw_only=True):
     speculate: bool
     stop: str
     drain_seconds: float
+    campaign: str = ""
+    weight: float = 1.0
+    priority: int = 0
 
 
 class RunEnded(Fact, frozen=True, kw_only=True):

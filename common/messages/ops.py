@@ -61,6 +61,10 @@ class AttemptFailed(Message, frozen=True, kw_only=True):
     candidate: str
     attempt: int
     reason: str
+    device: str | None = None
+    """The device it ran on, where it had got so far."""
+    quarantine: bool = False
+    """The device did not answer: it should serve nothing until it does."""
 
 
 class AttemptRevoked(Message, frozen=True, kw_only=True):
@@ -114,3 +118,25 @@ class DeviceAssigned(Message, frozen=True, kw_only=True):
     stages: tuple[Stage, ...]
     reason: str
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class QueueDepth(Message, frozen=True, kw_only=True):
+    """What waits and what serves it: what a fork policy needs to know of the load. Published when it changes, at most
+    a few times a second, and kept in the table SG_STATE under `depth`."""
+
+    SUBJECT: ClassVar[str] = "ops.{scheduler}.queue.depth"
+
+    scheduler: str
+    at: float
+    waiting: dict[Stage, int]
+    """Requests no worker has taken yet."""
+    running: dict[Stage, int]
+    """Devices at work."""
+    idle: int
+    """Devices that serve some stage and hold no job."""
+    wait_seconds: dict[Stage, float]
+    """How long a request that comes now waits for a device, were it the last in line."""
+    room: int
+    """Candidates that may still come before the oldest speculative one is dropped."""
+    full: bool = False
+    """The bus takes no more work (a full stream or disk): only main answers are tried."""
