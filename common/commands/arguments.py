@@ -34,7 +34,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drain-seconds", type=float, default=60.0, metavar="S",
                         help="how long an iteration waits for results after its answer (default 60)")
     parser.add_argument("--campaign", default="", metavar="NAME", help="runs that share one part of the devices")
-    parser.add_argument("--weight", type=float, default=1.0, metavar="W", help="that part, relative to others (default 1)")
+    parser.add_argument("--weight", type=float, default=1.0, metavar="W", help="the size of that part (default 1)")
     parser.add_argument("--priority", type=int, default=0, metavar="N", help="a higher one goes first (default 0)")
 
 
