@@ -25,25 +25,26 @@ def job(run: str, candidate: str, priority: int) -> Job:
 
 
 async def measure(settings: BusSettings, *, jobs: int, priorities: bool) -> dict[str, Any]:
-    """`jobs` at priority 1 wait from the start; 20 urgent ones arrive 0.1 s apart. Ends when all were taken."""
+    """`jobs` at priority 1 wait from the start; up to 20 urgent ones arrive 0.1 s apart. Ends when all were taken."""
     run = "ranked" if priorities else "plain"
     base = "specgen.v1.job.validate"
     patterns = [f"{base}.p0.{run}.>", f"{base}.p1.{run}.>"] if priorities else [f"{base}.*.{run}.>"]
     async with await Bus.connect("bench-scheduler", settings) as bus:
         await asyncio.gather(*(bus.record(job(run, f"c{n}", 1)) for n in range(jobs)))
         waits: dict[int, list[float]] = {0: [], 1: []}
+        urgent = min(URGENT, jobs)
         began = time.monotonic()
-        workers = [_worker(settings, patterns, run, n, waits, jobs + URGENT) for n in range(WORKERS)]
-        await asyncio.gather(_send_urgent(bus, run), *workers)
+        workers = [_worker(settings, patterns, run, n, waits, jobs + urgent) for n in range(WORKERS)]
+        await asyncio.gather(_send_urgent(bus, run, urgent), *workers)
         took = time.monotonic() - began
     return {
-        "jobs_per_second": round((jobs + URGENT) / took, 1), "most_possible": round(WORKERS / JOB_SECONDS, 1),
+        "jobs_per_second": round((jobs + urgent) / took, 1), "most_possible": round(WORKERS / JOB_SECONDS, 1),
         "urgent_jobs": len(waits[0]), "urgent_wait_ms": latency_ms(waits[0]), "other_wait_ms": latency_ms(waits[1]),
     }  # fmt: skip
 
 
-async def _send_urgent(bus: Bus, run: str) -> None:
-    for n in range(URGENT):
+async def _send_urgent(bus: Bus, run: str, count: int) -> None:
+    for n in range(count):
         await bus.record(job(run, f"u{n}", 0))
         await asyncio.sleep(URGENT_EVERY)
 

@@ -56,7 +56,11 @@ class Bus:
         bus = cls(connection, settings)
         try:
             await connection.subscribe(f"{bus._echo}.*", bus._on_echo)
-            in_force = await admin.ensure_streams(connection, settings)
+            async with asyncio.timeout(settings.connect_seconds):
+                in_force = await admin.ensure_streams(connection, settings)
+        except TimeoutError:
+            await connection.close()
+            raise Unreachable(f"the server at {url} has no JetStream: start it with -js, or use `specgen up`") from None
         except BaseException:
             await connection.close()
             raise

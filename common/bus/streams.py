@@ -89,7 +89,7 @@ def stream_config(stream: Stream, settings: BusSettings) -> dict[str, Any]:
 
 
 def bucket_config(bucket: str, settings: BusSettings) -> dict[str, Any]:
-    """A key-value bucket is a stream that keeps one message a key; only leases run out."""
+    """A key-value bucket is a stream that keeps one message a key; leases run out, other keys only where asked to."""
     age = math.floor(settings.lease_seconds * _NANO) if bucket == LEASES else 0
     return {
         "name": f"KV_{bucket}",
@@ -101,7 +101,7 @@ def bucket_config(bucket: str, settings: BusSettings) -> dict[str, Any]:
         "max_age": age,
         "max_msgs_per_subject": 1,
         "duplicate_window": min(age, 120 * _NANO) if age else 120 * _NANO,
-        "allow_rollup_hdrs": True,
+        "allow_msg_ttl": True,
         "deny_delete": True,
         "allow_direct": True,
         "num_replicas": 1,

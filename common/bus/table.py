@@ -1,6 +1,7 @@
 """A key-value bucket: the last value of each key, with revisions that allow compare-and-set."""
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from common.messages import Message, decode, encode
 M = TypeVar("M", bound=Message)
 _KEY = re.compile(r"[-/_=A-Za-z0-9]+(\.[-/_=A-Za-z0-9]+)*\Z")
 _OPERATION = "KV-Operation"
+_MARKER_SECONDS = 3600.0
+"""How long the trace of a deleted key stays, for watchers that were away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,9 @@ class Table:
         self._stream = f"KV_{bucket}"
         self._root = f"$KV.{bucket}."
 
-    async def put(self, key: str, value: Message | bytes) -> int:
-        """Write whatever is there; the new revision."""
-        return await self._write(key, value, None)
+    async def put(self, key: str, value: Message | bytes, *, ttl: float | None = None) -> int:
+        """Write whatever is there; the new revision. The key is gone after `ttl` seconds (whole ones, at least 1)."""
+        return await self._write(key, value, None, ttl)
 
     async def get(self, key: str) -> Entry | None:
         found = await last_on(self._connection, self._stream, self._subject(key))
@@ -76,9 +79,8 @@ class Table:
     async def delete(self, key: str, revision: int | None = None) -> None:
         """Delete the key, only at `revision` where one is given (KeyChanged otherwise)."""
         try:
-            await publish(
-                self._connection, self._stream, self._subject(key), b"", expect=revision, headers={_OPERATION: "DEL"}
-            )
+            headers = {_OPERATION: "DEL", **_expiry(_MARKER_SECONDS)}
+            await publish(self._connection, self._stream, self._subject(key), b"", expect=revision, headers=headers)
         except AlreadyThere as error:
             raise KeyChanged(f"{key} is no longer at revision {revision}: {error}") from None
 
@@ -91,18 +93,23 @@ class Table:
     def watch(self, pattern: str = ">") -> Watch:
         """Every key's value now, then each change: `async with table.watch() as entries: async for entry in entries`.
 
-        A key that runs out (SG_LEASE) is not announced; read it.
+        A key that runs out is not announced; read it.
         """
         return Watch(Follower(self._connection, self._stream, (self._root + pattern,), "last"), self._root)
 
-    async def _write(self, key: str, value: Message | bytes, expect: int | None) -> int:
+    async def _write(self, key: str, value: Message | bytes, expect: int | None, ttl: float | None = None) -> int:
         data = encode(value) if isinstance(value, Message) else value
-        return await publish(self._connection, self._stream, self._subject(key), data, expect=expect)
+        headers = _expiry(ttl) if ttl is not None else {}
+        return await publish(self._connection, self._stream, self._subject(key), data, expect=expect, headers=headers)
 
     def _subject(self, key: str) -> str:
         if not _KEY.match(key):
             raise ValueError(f"{key!r} is no key: use dotted words of -/_=A-Za-z0-9")
         return self._root + key
+
+
+def _expiry(seconds: float) -> dict[str, str]:
+    return {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"}
 
 
 class Watch:

@@ -14,6 +14,8 @@ import msgspec
 import pytest
 
 from common.bus import Bus, BusSettings, Server, ServerFailed, StateInUse, Unreachable, start_server
+from common.bus.server import find_binary
+from common.bus.state import free_port
 from common.errors import UsageError
 from tests.bus.messages import eventually, fact, kill
 from tests.bus.test_work import ROOT
@@ -74,6 +76,20 @@ async def test_no_server_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "server.json").write_text("{")
     with pytest.raises(Unreachable, match="cannot read"):
         await Bus.connect("early", BusSettings(state_dir=str(tmp_path)))
+
+
+async def test_server_without_jetstream_is_one_clear_line(tmp_path: Path) -> None:
+    port = free_port("127.0.0.1")
+    process = await asyncio.create_subprocess_exec(
+        find_binary(), "-a", "127.0.0.1", "-p", str(port), "-l", str(tmp_path / "plain.log")
+    )
+    try:
+        settings = BusSettings(url=f"nats://127.0.0.1:{port}", connect_seconds=1)
+        with pytest.raises(Unreachable, match="has no JetStream"):
+            await Bus.connect("plain", settings)
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def test_bad_client_name_and_settings_are_refused(nats_server: Server) -> None:

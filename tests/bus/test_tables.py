@@ -62,6 +62,19 @@ async def test_watch_shows_what_is_and_what_changes(bus: Bus) -> None:
     assert [(e.key, e.data) for e in seen] == [("watch.b", b"2"), ("watch.a", None)]
 
 
+async def test_key_with_a_time_to_live_runs_out(bus: Bus) -> None:
+    table = bus.table(STATE)
+    await table.put("brief", b"1", ttl=1)
+    assert await table.keys("brief") == ["brief"]
+
+    async def gone() -> None:
+        while await table.get("brief") is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    await asyncio.wait_for(gone(), 20)
+    assert await table.create("brief", b"2") > 0
+
+
 async def test_bad_key_is_refused(bus: Bus) -> None:
     with pytest.raises(ValueError, match="is no key"):
         await bus.table(STATE).put("with space", b"")
