@@ -70,7 +70,7 @@ def prefilled(prompt: Prompt, text: str, suffix: str, profile: Profile) -> Promp
 
 def quoted(prompt: Prompt, text: str, profile: Profile) -> Prompt:
     """A chat that quotes the reasoning so far in the user's message; the answer brings its own fence."""
-    notes = NOTES_OPEN + text.replace(profile.opening, "", 1).strip() + NOTES_CLOSE
+    notes = NOTES_OPEN + text.replace(profile.opening, "", 1).lstrip() + NOTES_CLOSE
     last = prompt.messages[-1]
     message = {"role": "user", "content": last["content"] + _QUOTED.format(notes=notes)}
     return msgspec.structs.replace(prompt, messages=(*prompt.messages[:-1], message), channel=None, thinking=False)

@@ -29,7 +29,7 @@ async def read_pieces(
         usage = event.usage.usage() if event.usage else usage
         for choice in event.choices:
             finish = choice.finish_reason or finish
-            for piece in _pieces(choice, splitter, with_ids):
+            for piece in pieces_of(choice, splitter, with_ids):
                 yield piece
     if finish is None or finish in _UNFINISHED:
         raise StreamBroken(f"the endpoint ended the stream after {splitter.char} characters, before the answer's end")
@@ -51,7 +51,7 @@ def _event(data: bytes) -> wire.Event:
     return event
 
 
-def _pieces(choice: wire.Choice, splitter: Splitter, with_ids: bool) -> list[Piece]:
+def pieces_of(choice: wire.Choice, splitter: Splitter, with_ids: bool) -> list[Piece]:
     if choice.delta is not None:
         return _chat_pieces(choice.delta, splitter)
     ids = tuple(choice.token_ids or ()) if with_ids else None

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import UsageError
+from generator.replay.announce import announce
 from generator.replay.engine import Engine
 from generator.replay.recording import Recording, load
 from generator.replay.server import Dialect, Server, serve
@@ -81,19 +81,10 @@ async def _serve(args: argparse.Namespace, recording: Recording, rate: float) ->
     except OSError as error:
         raise UsageError(f"cannot listen on {args.host}:{args.port}: {error.strerror}") from None
     try:
-        _announce(json.dumps({"url": url, "model": recording.model, "rate": rate, "pid": os.getpid()}), args.ready_file)
+        announce(args.ready_file, url=url, model=recording.model, rate=rate)
         await _until(stop, parent)
     finally:
         await runner.cleanup()
-
-
-def _announce(line: str, ready_file: Path | None) -> None:
-    """The file appears whole or not at all."""
-    print(line, flush=True)
-    if ready_file is not None:
-        partial = ready_file.with_name(ready_file.name + ".partial")
-        partial.write_text(line + "\n")
-        partial.replace(ready_file)
 
 
 async def _until(stop: asyncio.Event, parent: int) -> None:

@@ -1,6 +1,7 @@
 """A small recording, and a replay endpoint in this process to play it."""
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,3 +44,12 @@ async def get(url: str) -> dict[str, int]:
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         stats: dict[str, int] = await response.json()
         return stats
+
+
+async def until_aborted(url: str) -> dict[str, int]:
+    async with asyncio.timeout(10):
+        while True:
+            stats = await get(url + "/stats")
+            if stats["aborted"]:
+                return stats
+            await asyncio.sleep(0.02)

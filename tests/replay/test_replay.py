@@ -1,7 +1,6 @@
 """The client and the replay endpoint, over HTTP."""
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,18 @@ from generator.extract import extract
 from generator.llm import FORK, MAIN, ContextOverflow, Endpoint, Piece, Prompt, Refused, WrongModel
 from generator.replay.recording import Recording
 from generator.replay.script import NO_CANDIDATE
-from tests.replay.support import ANSWER, DEPTH, DRAFT, FAST, REASONING, get, question, recording, replaying
+from tests.replay.support import (
+    ANSWER,
+    DEPTH,
+    DRAFT,
+    FAST,
+    REASONING,
+    get,
+    question,
+    recording,
+    replaying,
+    until_aborted,
+)
 
 RESULTS = "\n## Results of iteration 1\n- c1 (fork): compile_error: no\n- c2 (main): passed, 2.00x of eager\n"
 
@@ -147,15 +157,6 @@ async def test_another_model_is_refused() -> None:
     async with replaying() as url, Endpoint(url, "other") as endpoint:
         with pytest.raises(WrongModel, match="serves m"):
             await endpoint.probe()
-
-
-async def until_aborted(url: str) -> dict[str, int]:
-    async with asyncio.timeout(10):
-        while True:
-            stats = await get(url + "/stats")
-            if stats["aborted"]:
-                return stats
-            await asyncio.sleep(0.02)
 
 
 async def test_leaving_aborts_the_generation() -> None:
