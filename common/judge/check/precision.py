@@ -16,7 +16,7 @@ from common.judge.check.reference import Expected, run_wide
 from common.judge.check.widen import MANTISSA, round_mantissa, rounded_inputs, rounded_model
 
 _ORDER = {"fp32": 0, "tf32": 1, "bf16": 2}
-_GRANTED = 4.0
+_GRANTED = 2.0
 """A task that allows a precision accepts this many times the largest error its emulations make."""
 _WINDOW = 4.0
 """An error within this factor of an emulated one, either way, may be its like."""

@@ -18,6 +18,9 @@ from common.judge.check.structure import flatten, rebuild
 from common.judge.check.sums import SumLengths
 from common.judge.check.task import TaskModule, TaskProblem
 from common.judge.check.widen import in_fp64
+from common.logs import get_logger
+
+log = get_logger()
 
 _NUDGE, _NUDGES = 16.0, 4
 """How many half units in the last place the moves are by which noise is measured, and how many are tried."""
@@ -67,33 +70,43 @@ class Expected:
     @cached_property
     def spread(self) -> tuple[Any, ...]:
         """By output: how far each value of the fp64 result moves at most when inputs and weights move by a few units in
-        their last place (see `nudge`): what even a kernel as stable as can be may not avoid. None for other leaves.
+        their last place (see `nudge`): what even a kernel as stable as can be may not avoid. A complex value's parts
+        count as a last dimension. For integers and booleans: the results of the moves; None for plain numbers.
 
-        Computed when first asked for: only a candidate above eager's own error needs it. Several moves are tried, so
-        that a rounding or a threshold inside the task that a tiny move tips over is found where it is near.
+        Computed when first asked for: only a suspect needs it. Several moves are tried, so that a rounding or a
+        threshold inside the task that a tiny move tips over is found where it is near.
         """
-        if not self.widened:
-            return tuple(None if scale is None else self._assumed(i, scale) for i, scale in enumerate(self.scales))
-        inputs = make_inputs(self.task, self.case, self.device)
-        model = build_model(self.task, self.case, self.device)
-        widest: list[Any] = [None] * len(self.exact)
-        for draw in range(_NUDGES):
-            seed = self.case.seed + 1000 * draw
-            nudged = run_wide(nudge_model(model, seed), [nudge(value, seed + i) for i, value in enumerate(inputs)])
-            for i, scale in enumerate(self.scales):
-                if scale is not None and nudged is not None:
-                    moved = torch.nan_to_num((nudged[i] - self.exact[i]).abs(), nan=0.0, posinf=0.0, neginf=0.0)
-                    widest[i] = moved if widest[i] is None else torch.maximum(widest[i], moved)
-        return tuple(widest)
+        moved = [leaves for leaves in map(self._nudged, range(_NUDGES)) if leaves is not None] if self.widened else []
+        return tuple(self._spread_of(index, [leaves[index] for leaves in moved]) for index in range(len(self.exact)))
 
     @cached_property
     def noise(self) -> tuple[float, ...]:
         """By output: RMS by which the inputs' own rounding, half a unit in the last place, moves the fp64 result."""
-        return tuple(0.0 if moved is None else rms(moved) / _NUDGE for moved in self.spread)
+        return tuple(
+            0.0 if scale is None else rms(moved) / _NUDGE for moved, scale in zip(self.spread, self.scales, strict=True)
+        )
 
-    def _assumed(self, index: int, scale: Scale) -> torch.Tensor:
-        """Where fp64 is not to be had: a long fp32 sum's usual error, everywhere."""
-        return torch.full_like(self.exact[index], _NUDGE * torch.finfo(self.eager[index].dtype).eps * scale.value).abs()
+    def _nudged(self, draw: int) -> tuple[Any, ...] | None:
+        inputs, seed = make_inputs(self.task, self.case, self.device), self.case.seed + 1000 * draw
+        model = build_model(self.task, self.case, self.device)
+        return run_wide(nudge_model(model, seed), [nudge(value, seed + i) for i, value in enumerate(inputs)])
+
+    def _spread_of(self, index: int, moved: list[Any]) -> Any:
+        scale, exact = self.scales[index], self.exact[index]
+        if scale is None:
+            return moved if isinstance(exact, torch.Tensor) else None
+        if not moved:  # without fp64: a long fp32 sum's usual error, everywhere
+            assumed = _NUDGE * torch.finfo(self.eager[index].dtype).eps * scale.value
+            return torch.full_like(_parts(exact), assumed)
+        widest = torch.zeros_like(_parts(exact))
+        for leaf in moved:
+            change = (_parts(leaf) - _parts(exact)).abs()
+            widest = torch.maximum(widest, torch.nan_to_num(change, nan=0.0, posinf=0.0))
+        return widest
+
+
+def _parts(values: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(values) if values.is_complex() else values
 
 
 def reference(task: TaskModule, case: Case, device: torch.device | str, policy: CheckPolicy) -> Expected:
@@ -169,7 +182,8 @@ def run_wide(
         given = _map_floats(copy.deepcopy(list(inputs)), torch.Tensor.double)
         with torch.no_grad(), in_fp64(rounding, everywhere=everywhere, cut=cut):
             leaves = flatten(wide(*given))[1]
-    except (RuntimeError, TypeError, NotImplementedError, ValueError):
+    except Exception as error:  # noqa: BLE001 - the edge to the user's code: whatever it raises, fp64 is not to be had
+        log.info("reference.not_widened", error=f"{type(error).__name__}: {error}"[:300])
         return None
     return tuple(_as_double(leaf) for leaf in leaves)
 

@@ -74,7 +74,8 @@ def _execute(tree: ast.Module, source: str, constants: Mapping[str, int]) -> Mod
     sys.modules[module.__name__] = module
     try:
         exec(compile(text, filename, "exec"), module.__dict__)
-    except Exception as error:  # noqa: BLE001 - the edge to the user's code: whatever it raises is the reason
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge to the user's code: what it raises is the reason
+        del sys.modules[module.__name__], linecache.cache[filename]
         raise TaskProblem(f"the task does not run: {type(error).__name__}: {_first_line(error)}") from None
     return module
 

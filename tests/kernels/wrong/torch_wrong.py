@@ -2,19 +2,19 @@
 # outcomes = ["wrong_values"]
 # [variants]
 # softmax_without_maximum = {task = "softmax", says = "maximum before exp"}
-# gate_of_absolute_value = {task = "gated"}
+# gate_of_absolute_value = {task = "gated", says = "assume a sign"}
 # gate_clamped = {task = "gated", says = "large"}
 # normalize_epsilon_inside = {task = "normalize", says = "small"}
 # normalize_zero_rows = {task = "normalize", says = "division by zero"}
 # weights_cached_by_shape = {task = "linear_gelu", says = "other weights"}
 # input_cached_by_pointer = {task = "matmul", says = "changed in place"}
 # half_sums_in_half = {task = "matmul_half"}
-# operands_in_tf32 = {task = "matmul", outcomes = ["precision_downgrade"], says = "tf32"}
-# operands_in_half = {task = "attention", outcomes = ["precision_downgrade"], says = "fp16"}
+# operands_in_tf32 = {task = "matmul", outcomes = ["precision_downgrade"], says = "strict fp32"}
+# operands_in_half = {task = "attention", outcomes = ["precision_downgrade"], says = "strict fp32"}
 # everything_in_bf16 = {task = "linear_gelu", outcomes = ["precision_downgrade"], says = "bf16"}
 # gelu_by_tanh = {task = "linear_gelu", says = "approximation"}
 # last_of_ties = {task = "row_max", says = "ties"}
-# carry_never_negative = {task = "scan", says = "negative"}
+# carry_never_negative = {task = "scan", says = "assume a sign"}
 # drops_one_percent = {task = "row_sum"}
 # border_repeated = {task = "conv_relu"}
 # labels_masked = {task = "loss"}
