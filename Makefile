@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ENGINE := .venv-engine
+ENGINE_READY := $(ENGINE)/.ready
 
-.PHONY: env run test check soak clean
+.PHONY: env engine run test check soak clean
 
 env: $(READY)
 
@@ -14,6 +16,17 @@ $(READY): pyproject.toml requirements/cpu.txt requirements/dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/cpu.txt -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+engine: $(ENGINE_READY)
+
+# The services' environment stands behind the engine's own, so that torch is installed once.
+$(ENGINE_READY): requirements/engine-cpu.txt bench/engine/model.py | $(READY)
+	test -x $(ENGINE)/bin/python || $(PYTHON) -m venv --without-pip $(ENGINE)
+	$(BIN)/python -m pip --python $(ENGINE)/bin/python install -q --disable-pip-version-check --no-deps -r $<
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(ENGINE)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/services.pth
+	$(ENGINE)/bin/python -m bench.engine.model tiny $(ENGINE)/tiny
 	@touch $@
 
 run: $(READY)

@@ -1,0 +1,1 @@
+"""Measuring the engine, and playing recorded text through it. Nothing here is imported by a service."""
