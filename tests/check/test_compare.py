@@ -179,7 +179,7 @@ def test_complex_outputs_are_measured_by_parts() -> None:
     assert judge(expected, value) is None
     value[2, 3] += 1j
     finding = judge(expected, value)
-    assert finding is not None and finding.differences[0].index == (2, 3, 1)
+    assert finding is not None and (2, 3, 1) in [d.index for d in finding.differences]
 
 
 def test_half_results_are_asked_for_a_tighter_ratio() -> None:

@@ -66,10 +66,14 @@ def unit_of_error(expected: Expected, index: int, policy: CheckPolicy) -> float:
 
 
 def _ratio(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> float:
-    """Error in units; where that is much, without the values that the rounding of the inputs alone may tip over."""
-    unit, exact = unit_of_error(expected, index, policy), expected.exact[index]
-    ratio = rms_difference(got, exact) / unit
-    return ratio if ratio <= policy.ratio_for(got.dtype) else rms_beyond(got, exact, expected.spread[index]) / unit
+    """Error over eager's own. Where that is much: in units that count the inputs' rounding as well, and then without
+    the values that this rounding alone may tip over. Each step is costlier and taken by fewer."""
+    exact, plain = expected.exact[index], policy.ratio_for(got.dtype)
+    error = rms_difference(got, exact)
+    if (ratio := error / _eager_unit(expected, index, policy)) <= plain:
+        return ratio
+    unit = unit_of_error(expected, index, policy)
+    return error / unit if error <= plain * unit else rms_beyond(got, exact, expected.spread[index]) / unit
 
 
 def _eager_unit(expected: Expected, index: int, policy: CheckPolicy) -> float:
@@ -116,14 +120,12 @@ def _values(expected: Expected, index: int, got: Any, policy: CheckPolicy) -> Fi
 
 
 def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> Finding | None:
-    """Floating values, by error ratio; what the inputs' rounding makes is computed for a suspect only."""
-    exact, plain = expected.exact[index], policy.ratio_for(got.dtype)
+    """Floating values, by error ratio; for a suspect the precisions that may explain it are tried."""
+    exact, limit = expected.exact[index], policy.limit_for(got.dtype, expected.longest_sum)
+    ratio = _ratio(expected, index, got, policy)
+    if ratio <= policy.ratio_for(got.dtype):
+        return None
     error = rms_difference(got, exact)
-    if error <= plain * _eager_unit(expected, index, policy):
-        return None
-    ratio, limit = _ratio(expected, index, got, policy), policy.limit_for(got.dtype, expected.longest_sum)
-    if ratio <= plain:
-        return None
     if error <= granted_error(expected, index, policy.precision):
         return None
     lower = lower_precision(expected, index, got, error)
@@ -140,7 +142,7 @@ def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPol
 
 
 def _discrete(expected: Expected, index: int, got: torch.Tensor) -> Finding | None:
-    """Integers and booleans: each equals eager's, or fp64's, or what fp64 gives when inputs move in their last place."""
+    """Integers and booleans: each equals eager's, or fp64's, or fp64's when inputs move in their last place."""
     eager, exact = expected.eager[index], expected.exact[index]
     far = (got != eager) & (got != exact)
     if bool(far.any()):
