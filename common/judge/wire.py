@@ -16,7 +16,7 @@ HEADER = struct.Struct("<I")
 MAX_FDS = 4
 
 
-class FrameTooLarge(Exception):  # noqa: N818 - names what came
+class FrameTooLarge(Exception):
     """The other side announced more bytes than it may send."""
 
 

@@ -16,7 +16,7 @@ from common.judge.protocol import Built, Extension
 _MODULE, _ERROR, _PRECOMPILED = "module.so", "error.txt", "torch/extension.h"
 
 
-class BuildStopped(Exception):  # noqa: N818 - not an error: somebody wanted it
+class BuildStopped(Exception):
     """The build was ended from outside."""
 
 
@@ -110,15 +110,12 @@ def _refused(wanted: Extension, tools: Toolchain) -> str | None:
         return "a source file's name may not contain a folder"
     if not wanted.name.isidentifier():
         return f"{wanted.name!r} is no name for a Python module"
-    if any(word.startswith(("-fplugin", "-o", "@", "-B", "-wrapper")) for flag in _all_flags(wanted) for word in flag.split()):
+    words = [word for flag in (*wanted.cflags, *wanted.cuda_cflags, *wanted.ldflags) for word in flag.split()]
+    if any(word.startswith(("-fplugin", "-o", "@", "-B", "-wrapper")) for word in words):
         return "a flag asks the compiler to run or write something else"
     if wanted.with_cuda and not tools.nvcc:
         return "this host has no CUDA compiler: write a C++ kernel for the CPU"
     return None
-
-
-def _all_flags(wanted: Extension) -> tuple[str, ...]:
-    return (*wanted.cflags, *wanted.cuda_cflags, *wanted.ldflags)
 
 
 def _clear(folder: Path, keep: str) -> None:

@@ -26,8 +26,8 @@ def compile_cuda(tools: Toolchain, wanted: Extension, source: str, target: str) 
     flags = _split(wanted.cuda_cflags)
     targets = () if any("gencode" in flag or flag.startswith("-arch") for flag in flags) else tools.arch_flags
     standard = [] if any(flag.startswith(("-std=", "--std=")) for flag in flags) else [_STANDARD]
-    return [tools.nvcc, f"-DTORCH_EXTENSION_NAME={wanted.name}", *_common(tools, wanted), *tools.facts.nvcc_flags, *targets,
-            "--compiler-options", "-fPIC", *flags, *standard, "-c", source, "-o", target]
+    return [tools.nvcc, f"-DTORCH_EXTENSION_NAME={wanted.name}", *_common(tools, wanted), *tools.facts.nvcc_flags,
+            *targets, "--compiler-options", "-fPIC", *flags, *standard, "-c", source, "-o", target]
 
 
 def link(tools: Toolchain, wanted: Extension, objects: list[str], target: str) -> list[str]:

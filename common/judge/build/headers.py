@@ -2,8 +2,8 @@
 
 `torch/extension.h` pulls in the whole C++ frontend (nn, optim, data, jit), which a kernel seldom names: parsing it and
 instantiating what it mentions takes most of a compilation. The lean one has tensors, operators, autograd, CUDA helpers
-and the Python bindings. Where a source needs more, the compiler says so and the whole header is used instead: the meaning of a
-source that compiles is the same either way.
+and the Python bindings. Where a source needs more, the compiler says so and the whole header is used instead: the
+meaning of a source that compiles is the same either way.
 """
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from common.judge.tree import unpack
 ALIGNMENT = 512
 
 
-class ReturnedOddly(Exception):  # noqa: N818 - says what came back
+class ReturnedOddly(Exception):
     """Forward returned something that is neither tensors nor plain values."""
 
 
@@ -32,7 +32,7 @@ class Caller:
             self._last = None
         inputs = self._take_inputs(order, arena)
         if order.poison is not None:
-            self._poison(order)
+            self._poison(order.outputs_room, order.poison)
         started = time.perf_counter()
         returned = self._last if order.empty else self._forward(inputs)
         devices.synchronize(self._spec)
@@ -53,12 +53,10 @@ class Caller:
                 tensor.view(-1)[:0].zero_() if tensor.is_contiguous() else tensor[:0].zero_()
         return self._inputs
 
-    def _poison(self, order: Call) -> None:
+    def _poison(self, room: int, byte: int) -> None:
         """Fill memory that the allocator will hand out next, so that what is never written shows."""
-        blocks = [
-            torch.empty(order.outputs_room, dtype=torch.uint8, device=devices.torch_device(self._spec)).fill_(order.poison)
-            for _ in range(2)
-        ]
+        device = devices.torch_device(self._spec)
+        blocks = [torch.empty(room, dtype=torch.uint8, device=device).fill_(byte) for _ in range(2)]
         del blocks
 
     def _deliver(self, order: Call, arena: Arena, inputs: Any, returned: Any, span: float) -> Done:
@@ -79,7 +77,8 @@ class Caller:
     def _put(self, leaf: Any, at: int, end: int, arena: Arena) -> tuple[Output, int]:
         if not isinstance(leaf, torch.Tensor):
             return Output(value=leaf, type_name=type(leaf).__name__), at
-        dtype, shape, count = str(leaf.dtype).removeprefix("torch."), tuple(leaf.shape), leaf.numel() * leaf.element_size()
+        dtype, shape = str(leaf.dtype).removeprefix("torch."), tuple(leaf.shape)
+        count = leaf.numel() * leaf.element_size()
         fits = 0 < count <= end - at
         if fits:
             arena.room(at, shape, leaf.dtype, count).copy_(leaf.detach())

@@ -44,7 +44,7 @@ class Builder:
         _LOADED.append(name)
         if is_python_module:
             return import_file(name, path)
-        torch.ops.load_library(path)
+        torch.ops.load_library(path)  # type: ignore[no-untyped-call]
         return str(path)
 
     def _place(self, wanted: Extension) -> Path:

@@ -31,7 +31,7 @@ def collect() -> Facts:
 
 def _triton() -> str:
     try:
-        import triton  # noqa: PLC0415 - where it is missing no candidate can use it, and nothing else changes
+        import triton  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - where it is missing no candidate can use it, and nothing else changes
     except ImportError:
         return ""
     return str(triton.__version__)

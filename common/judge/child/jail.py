@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import glob
+import itertools
 import os
 import resource
 
@@ -28,7 +29,7 @@ def call(name: str, *args: object) -> int:
 
 
 def enter_mounts(spec: SpareSpec) -> None:
-    """Own mounts of this namespace: /proc shows these processes alone, /tmp and /dev/shm are empty and of limited size."""
+    """Mounts of this namespace's own: /proc shows these processes alone, /tmp and /dev/shm are empty and limited."""
     call("unshare", _NEW_MOUNTS | _NEW_IPC)
     call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
     call("mount", b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV, None)
@@ -47,7 +48,7 @@ def _hide_gpus() -> None:
 
 def close_other_fds(keep: tuple[int, ...]) -> None:
     bounds = [2, *sorted(keep), os.sysconf("SC_OPEN_MAX")]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         os.closerange(low + 1, high)
 
 

@@ -11,7 +11,7 @@ from common.judge.child import extension
 _FILE = "candidate.py"
 
 
-class NoModel(Exception):  # noqa: N818 - says what is missing
+class NoModel(Exception):
     """The source defines no ModelNew."""
 
 

@@ -34,10 +34,10 @@ class Warden:
         signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
         while True:
             self._reap()
-            ready, _, _ = select.select([self._control, wake], [], [])
+            ready, _, _ = select.select([self._control.fileno(), wake], [], [])
             if wake in ready:
                 os.read(wake, 4096)
-            if self._control in ready:
+            if self._control.fileno() in ready:
                 self._obey(self._control.recv(1))
 
     def _obey(self, word: bytes) -> None:

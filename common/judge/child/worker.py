@@ -18,7 +18,20 @@ from common.judge.child.module import load_module, owns_code
 from common.judge.protocol import (
     Arena as NewArena,
 )
-from common.judge.protocol import Call, Done, Failed, Load, Loaded, Made, Make, Mapped, Ready, SpareSpec, encode, order_decoder
+from common.judge.protocol import (
+    Call,
+    Done,
+    Failed,
+    Load,
+    Loaded,
+    Made,
+    Make,
+    Mapped,
+    Ready,
+    SpareSpec,
+    encode,
+    order_decoder,
+)
 from common.judge.tree import unpack
 from common.judge.wire import recv_frame_fds, send_frame
 
@@ -89,7 +102,8 @@ def failed(error: BaseException) -> Failed:
     """An exception as text, without this package's own frames."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/common/judge/" not in frame.filename]
     trace = "".join(traceback.format_list(frames))
-    return Failed(type_name=type(error).__name__, text=str(error)[-_TEXT:], traceback=trace[-_TRACE:], kind=_kind(error))
+    name, text = type(error).__name__, str(error)[-_TEXT:]
+    return Failed(type_name=name, text=text, traceback=trace[-_TRACE:], kind=_kind(error))
 
 
 def _kind(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Memory shared with one candidate's process: inputs go in, outputs come out and are copied before they are believed."""
+"""Memory shared with a candidate's process: inputs go in, outputs come out and are copied before they are believed."""
 from __future__ import annotations
 
 import fcntl
@@ -123,7 +123,8 @@ def output_bytes(leaves: Sequence[Any]) -> int:
 def inline(tensor: torch.Tensor) -> dict[str, Any]:
     """A small tensor as part of a message."""
     flat = tensor.detach().cpu().contiguous()
-    return {"dtype": dtype_name(flat), "shape": list(flat.shape), "bytes": flat.view(-1).view(torch.uint8).numpy().tobytes()}
+    content = flat.view(-1).view(torch.uint8).numpy().tobytes()
+    return {"dtype": dtype_name(flat), "shape": list(flat.shape), "bytes": content}
 
 
 def dtype_name(tensor: torch.Tensor) -> str:

@@ -1,4 +1,4 @@
-"""A candidate's process as the judge drives it: load, build the model, call. What goes wrong there becomes an outcome."""
+"""A candidate's process as the judge drives it: load, build the model, call. What goes wrong becomes an outcome."""
 from __future__ import annotations
 
 import secrets
@@ -68,7 +68,9 @@ class Candidate:
         return answer.seconds
 
     def load(self, source: str, files: dict[str, bytes], precision: str) -> Loaded:
-        return self._ask(Load(source=source, files=files, precision=precision), Loaded, self._settings.load_seconds)
+        order = Load(source=source, files=files, precision=precision)
+        loaded: Loaded = self._ask(order, Loaded, self._settings.load_seconds)
+        return loaded
 
     def share(self, arena: Any) -> None:
         """Give it an arena; calls use the last one given."""

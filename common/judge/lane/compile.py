@@ -33,10 +33,10 @@ def compile_candidate(bench: Bench, request: Compile) -> Reply:
                 raise
     finally:
         bench.spares.give_back(spare)
+    load = time.monotonic() - ready - recorder.seconds
     return Reply(artefact=Artefact(
-        source=request.source, extensions=recorder.keys,
-        seconds={"spare": ready - started, "load": time.monotonic() - ready - recorder.seconds, "compile": recorder.seconds},
-        record=recorder.record(),
+        source=request.source, extensions=recorder.keys, record=recorder.record(),
+        seconds={"spare": ready - started, "load": load, "compile": recorder.seconds},
     ))
 
 

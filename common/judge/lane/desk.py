@@ -66,7 +66,8 @@ class Desk:
 
     def record(self, artefact: Artefact) -> dict[str, Any]:
         """Evidence about the circumstances."""
-        return {"source_sha256": artefact.digest, "limits": self._limits, "torch": str(torch.__version__), **artefact.record}
+        facts = {"source_sha256": artefact.digest, "limits": self._limits, "torch": str(torch.__version__)}
+        return facts | artefact.record
 
 
 def torch_device(device: Device) -> torch.device:

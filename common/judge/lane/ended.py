@@ -12,7 +12,7 @@ from common.messages.judgement import Feedback, Outcome
 _STEPS = {"load": "while its module was imported", "make": "while ModelNew was built", "call": "in forward"}
 
 
-class CandidateEnded(Exception):  # noqa: N818 - an outcome on its way to become data
+class CandidateEnded(Exception):
     """The candidate's verdict is known."""
 
     def __init__(self, outcome: Outcome, feedback: Feedback, record: dict[str, Any] | None = None) -> None:
@@ -25,9 +25,9 @@ class CandidateEnded(Exception):  # noqa: N818 - an outcome on its way to become
 
 
 def too_slow(step: str) -> CandidateEnded:
-    return CandidateEnded(Outcome.TIMEOUT, Feedback(
-        summary=f"no end within the time allowed {_where(step)}", cause="an endless loop, a deadlock, or far too slow a kernel",
-    ))
+    summary = f"no end within the time allowed {_where(step)}"
+    cause = "an endless loop, a deadlock, or far too slow a kernel"
+    return CandidateEnded(Outcome.TIMEOUT, Feedback(summary=summary, cause=cause))
 
 
 def out_of_line(what: str) -> CandidateEnded:
@@ -56,7 +56,7 @@ def from_exit(status: int, step: str, out_of_memory: bool, log: str) -> Candidat
     ))
 
 
-_SIGNALS = {
+_SIGNALS: dict[int, str] = {
     signal.SIGSEGV: "an access outside of a buffer: check index arithmetic, tails and contiguity",
     signal.SIGBUS: "an access outside of a buffer, or more of /dev/shm than there is",
     signal.SIGABRT: "an uncaught C++ exception, a failed assertion or a corrupted heap",

@@ -47,7 +47,9 @@ def _ratio(pairs: Sequence[Pair], path: float) -> float:
     return median(net(pair.reference, path) / net(pair.candidate, path) for pair in pairs)
 
 
-def _interval(pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random) -> tuple[float, float]:
+def _interval(
+    pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random
+) -> tuple[float, float]:
     drawn = sorted(
         _ratio(rng.choices(pairs, k=len(pairs)), median(rng.choices(empty, k=len(empty))) if empty else 0.0)
         for _ in range(RESAMPLES)

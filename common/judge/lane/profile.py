@@ -1,4 +1,4 @@
-"""Profiling: candidate and reference timed in pairs, in processes pinned and limited alike, on inputs drawn for each pair.
+"""Profiling: candidate and reference timed in pairs, in processes pinned and limited alike, on new inputs each time.
 
 The judge's clock runs from the order to the moment it holds the outputs. While one side runs the other is frozen; both
 are while inputs are written, so that nothing can be computed ahead. Every timed output is checked.
@@ -213,7 +213,8 @@ def ours() -> Iterator[None]:
     try:
         yield
     except CandidateEnded as ended:
-        raise JudgeFault(f"the reference's process failed: {ended.feedback.summary} {ended.feedback.message[-500:]}") from None
+        said = f"{ended.feedback.summary} {ended.feedback.message[-500:]}"
+        raise JudgeFault(f"the reference's process failed: {said}") from None
 
 
 def _summary(measurement: Measurement) -> str:

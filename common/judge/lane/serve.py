@@ -27,7 +27,7 @@ log = get_logger()
 _LIMIT = 1 << 28
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the service wanted it
+class Stopped(Exception):
     """The request under way was given up."""
 
 

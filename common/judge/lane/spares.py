@@ -32,6 +32,8 @@ class Spare:
         self.spec = spec
         self.group = group
         self._log = b""
+        self._log_open = True
+        """Until every process that could write closed its end: from then on the pipe is always readable."""
         self._handle = -1
         self.exit: tuple[int, int] | None = None
         """Wait status and peak memory in KiB, once the candidate's process ended by itself."""
@@ -93,15 +95,16 @@ class Spare:
     def wait_readable(self, deadline: float) -> None:
         """Until a frame can be read. TimeoutError past the deadline, EOFError where the process has ended."""
         while True:
-            sources = [self.work, self._log_pipe] + ([self._control] if self.exit is None else [])
+            work, control = self.work.fileno(), self._control.fileno()
+            sources = [work] + [self._log_pipe] * self._log_open + [control] * (self.exit is None)
             ready, _, _ = select.select(sources, [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise TimeoutError
-            if self.work in ready:
+            if work in ready:
                 return
             if self._log_pipe in ready:
                 self.read_log()
-            if self._control in ready:
+            if control in ready:
                 self._heed()
             elif self.exit is not None:
                 raise EOFError
@@ -111,6 +114,7 @@ class Spare:
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._log_pipe, 65536):
                 self._log = (self._log + data)[-_LOG_KEPT:]
+            self._log_open = False
         return self._log.decode(errors="replace")
 
     def await_exit(self, seconds: float) -> None:

@@ -162,5 +162,8 @@ class Trial:
 def _same_bits(one: Returned, other: Returned) -> bool:
     if not isinstance(one.value, torch.Tensor):
         return bool(one.value == other.value or one.value != one.value)
-    ours, theirs = (x.value.contiguous().view(-1).view(torch.uint8) if x.value.numel() else x.value for x in (one, other))
-    return torch.equal(ours, theirs)
+    return torch.equal(_bits(one.value), _bits(other.value))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().view(-1).view(torch.uint8) if tensor.numel() else tensor

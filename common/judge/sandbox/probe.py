@@ -46,8 +46,8 @@ def sandbox_problem() -> str | None:
 
 
 def _advice(said: str) -> str:
-    if "uid map" in said or "user namespace" in said or "Creating new namespace" in said or "Operation not permitted" in said:
-        return ("Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces, "
-                "kernel.apparmor_restrict_unprivileged_userns=0), run as root, or in Docker add "
-                "--security-opt seccomp=unconfined --cap-add SYS_ADMIN")
+    if any(word in said for word in ("uid map", "namespace", "not permitted", "ermission denied")):
+        return ("Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
+                "user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0), run as root, or in Docker "
+                "add --security-opt seccomp=unconfined --cap-add SYS_ADMIN")
     return "Set SPECGEN_SANDBOX=off to judge without a sandbox; every result is then labelled"

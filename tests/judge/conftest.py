@@ -1,0 +1,42 @@
+"""One judge for a module of tests, and the task and device they share."""
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from common.devices import Device
+from common.judge import Judge, JudgeSettings
+from common.messages import TaskSource
+from common.settings import load
+from tests.judge.sources import TASK
+
+
+@pytest.fixture(scope="session")
+def judge_settings(tmp_path_factory: pytest.TempPathFactory) -> JudgeSettings:
+    """A cache for the session, or the one that SPECGEN_JUDGE_CACHE names."""
+    cache = os.environ.get("SPECGEN_JUDGE_CACHE") or str(_shared(tmp_path_factory))
+    return load("judge", JudgeSettings, cache=cache, memory_mib=1024, call_seconds=10.0, time_seconds=2.0)
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    return factory.getbasetemp() / "judge-cache"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def judge(judge_settings: JudgeSettings) -> AsyncIterator[Judge]:
+    async with Judge(judge_settings, "cpu") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def task() -> TaskSource:
+    return TaskSource(name="gated", source=TASK)
+
+
+@pytest.fixture(scope="session")
+def device() -> Device:
+    return Device(id="cpu-0", kind="cpu", cores=(max(os.sched_getaffinity(0)),), name="cpu")

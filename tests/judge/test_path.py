@@ -1,0 +1,119 @@
+"""The whole path on a CPU: compile, run in the sandbox, check, time; and what happens when something goes wrong."""
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from common.devices import Device
+from common.judge import Artefact, Judge
+from common.messages import Judgement, Outcome, TaskSource
+from tests.judge.sources import CPP, EAGER, HEAD, HONEST, candidate
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def judged(judge: Judge, task: TaskSource, device: Device, source: str) -> Judgement:
+    """The verdict: of compiling where that decides, else of validation."""
+    artefact = await judge.compile(task, source)
+    if isinstance(artefact, Judgement):
+        return artefact
+    return await judge.validate(task, artefact, device)
+
+
+async def test_a_right_kernel_passes_and_is_faster_than_eager(judge: Judge, task: TaskSource, device: Device) -> None:
+    artefact = await judge.compile(task, HONEST)
+    assert isinstance(artefact, Artefact)
+    verdict = await judge.validate(task, artefact, device)
+    assert (verdict.outcome, verdict.labels) == (Outcome.PASSED, ()), verdict.feedback
+    assert len(verdict.record["error_ratios"]) >= 10
+    profile = await judge.profile(task, artefact, device)
+    assert profile.outcome is Outcome.PASSED, profile.feedback
+    assert profile.measurement is not None
+    measured = profile.measurement
+    assert measured.low <= measured.speedup <= measured.high
+    assert measured.speedup > 1.0
+    assert measured.pairs == len(profile.record["pairs_ms"])
+
+
+async def test_eager_itself_passes_as_library_only(judge: Judge, task: TaskSource, device: Device) -> None:
+    artefact = await judge.compile(task, EAGER)
+    assert isinstance(artefact, Artefact)
+    verdict = await judge.validate(task, artefact, device)
+    assert (verdict.outcome, verdict.labels) == (Outcome.PASSED, ("library_only",)), verdict.feedback
+    profile = await judge.profile(task, artefact, device)
+    assert profile.labels == ("library_only",)
+    assert profile.measurement is not None
+    assert 0.5 < profile.measurement.speedup < 2.0
+
+
+FAILURES = [
+    ("return ext.misses_tail(x, self.weight)", HEAD, Outcome.WRONG_VALUES, "far off"),
+    ("return ext.crash(x, self.weight)", HEAD, Outcome.RUNTIME_ERROR, "SIGSEGV in forward"),
+    ("return ext.gate(x, self.weight).double()", HEAD, Outcome.WRONG_DTYPE, "float64"),
+    ("return x[:, :1]", None, Outcome.WRONG_SHAPE, "shape"),
+    ("return undefined(x)", None, Outcome.RUNTIME_ERROR, "NameError in forward"),
+    ("while True: pass", None, Outcome.TIMEOUT, "no end within the time allowed in forward"),
+    ("import os; os._exit(0)", None, Outcome.RUNTIME_ERROR, "exited with code 0"),
+    ("return [torch.ones(1 << 26) for _ in range(64)]", None, Outcome.OUT_OF_MEMORY, "memory"),
+    ("return x.mul_(2)", None, Outcome.WRONG_VALUES, ""),
+    ("return 'no tensor' if x is None else object()", None, Outcome.WRONG_SHAPE, "no result"),
+]
+
+
+@pytest.mark.parametrize(("forward", "head", "outcome", "words"), FAILURES, ids=[case[0][:30] for case in FAILURES])
+async def test_each_failure_has_its_outcome(
+    judge: Judge, task: TaskSource, device: Device, forward: str, head: str | None, outcome: Outcome, words: str
+) -> None:
+    verdict = await judged(judge, task, device, candidate(forward, **({"head": head} if head else {})))
+    assert verdict.outcome is outcome, verdict
+    assert words in verdict.feedback.summary
+
+
+BROKEN = [
+    ("def forward(:", "no module"),
+    ("x = 1", "no class ModelNew"),
+    (HEAD.replace("torch::empty_like(x)", "torch::empty_lik(x)"), "empty_lik"),
+]
+
+
+@pytest.mark.parametrize(("source", "words"), BROKEN, ids=["syntax", "no ModelNew", "C++"])
+async def test_what_does_not_compile_is_told_before_a_device_is_needed(
+    judge: Judge, task: TaskSource, source: str, words: str
+) -> None:
+    verdict = await judge.compile(task, source)
+    assert isinstance(verdict, Judgement)
+    assert verdict.outcome is Outcome.COMPILE_ERROR
+    assert words in verdict.feedback.summary + verdict.feedback.message
+
+
+async def test_a_second_compilation_comes_from_the_cache(judge: Judge, task: TaskSource) -> None:
+    first = await judge.compile(task, HONEST)
+    second = await judge.compile(task, HONEST + "\n# another source with the same extension\n")
+    assert isinstance(first, Artefact) and isinstance(second, Artefact)
+    assert list(first.extensions.values()) == list(second.extensions.values())
+    assert CPP in HONEST.encode().decode("unicode_escape")
+
+
+async def test_a_task_that_cannot_be_judged_by_is_rejected(judge: Judge, device: Device) -> None:
+    constant = TaskSource(name="constant", source=(
+        "import torch\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        return torch.ones(3)\n"
+        "def get_inputs():\n    return [torch.randn(4)]\ndef get_init_inputs():\n    return []\n"
+    ))
+    verdict = await judged(judge, constant, device, EAGER)
+    assert verdict.outcome is Outcome.REJECTED_TASK
+    assert "does not depend" in verdict.feedback.summary
+
+
+async def test_a_cancelled_call_kills_the_candidate_and_leaves_the_judge_usable(
+    judge: Judge, task: TaskSource, device: Device
+) -> None:
+    artefact = await judge.compile(task, candidate("import time; time.sleep(60)"))
+    assert isinstance(artefact, Artefact)
+    call = asyncio.create_task(judge.validate(task, artefact, device))
+    await asyncio.sleep(1.0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(call, 10.0)
+    verdict = await judged(judge, task, device, EAGER)
+    assert verdict.outcome is Outcome.PASSED, verdict
