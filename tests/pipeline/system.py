@@ -29,7 +29,7 @@ from common.report.events import collect
 from common.task import read_task
 
 START_SECONDS = 60.0
-RUN_SECONDS = 150.0
+RUN_SECONDS = 250.0
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -85,7 +85,7 @@ class System:
         fields.setdefault("budget", Budget(iterations=fields.pop("iterations", 2)))
         fields.setdefault("drain_seconds", 90.0)
         await self.bus.record(RunSubmitted(
-            run=name, at=time.time(), task=read_task(task), llm=Llm(url=url, model=""), **fields
+            run=name, at=time.time(), task=read_task(task, allow_library=True), llm=Llm(url=url, model=""), **fields
         ), expect_new=True)
         return name
 

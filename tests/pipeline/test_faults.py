@@ -45,8 +45,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    env = {"SPECGEN_VALIDATOR_ACK_WAIT": "3", "SPECGEN_PROFILER_ACK_WAIT": "3", "SPECGEN_BUS_LEASE_SECONDS": "3"}
-    async with system(tmp_path_factory.mktemp("up") / "state", env=env) as running:
+    async with system(tmp_path_factory.mktemp("up") / "state") as running:
         yield running
 
 
@@ -71,17 +70,17 @@ async def test_the_outcomes_are_those_of_an_undisturbed_run(up: System, material
     kills: list[str] = []
     async with asyncio.TaskGroup() as group:
         killers = [
-            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 7, "validator", kills)),
-            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 8, "profiler", kills)),
-            group.create_task(kill_on(up, "res.validate.killed.>", Verdict, 6, "validator", kills)),
-            group.create_task(kill_on(up, "res.profile.killed.>", Profile, 5, "profiler", kills)),
+            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 16, "validator", kills)),
+            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 20, "profiler", kills)),
+            group.create_task(kill_on(up, "res.validate.killed.>", Verdict, 15, "validator", kills)),
+            group.create_task(kill_on(up, "res.profile.killed.>", Profile, 9, "profiler", kills)),
         ]
         disturbed = await up.ended(await up.submit("killed", task, url, **killed))
         for killer in killers:
             killer.cancel()
     assert len(outcomes(reference)) >= 20
     assert outcomes(disturbed) == outcomes(reference)
-    assert {"validator", "profiler"} <= set(kills) and len(kills) >= 6
+    assert {"validator", "profiler"} <= set(kills) and len(kills) >= 5
     assert one_result_a_stage(disturbed)
 
 
@@ -89,13 +88,13 @@ async def test_a_run_with_stops_settles_every_candidate_once(up: System, materia
     task, url = material
     kills: list[str] = []
     async with asyncio.TaskGroup() as group:
-        killer = group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 4, "validator", kills))
-        events = await up.ended(await up.submit("stopped", task, url, stop="first", budget=Budget(iterations=4)))
+        killer = group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 5, "validator", kills))
+        events = await up.ended(await up.submit("stopped", task, url, stop="first", budget=Budget(iterations=3)))
         killer.cancel()
     assert outcomes(events)
     assert kills
     ends = [e for e in events if isinstance(e, IterationEnded)]
-    assert [e.iteration for e in ends] == [1, 2, 3, 4], "an iteration ends once"
+    assert [e.iteration for e in ends] == [1, 2, 3], "an iteration ends once"
     assert any(e.reason == "stopped" for e in ends)
 
 

@@ -32,8 +32,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    env = {f"SPECGEN_{name}_ACK_WAIT": "3" for name in ("VALIDATOR", "PROFILER", "GENERATOR")}
-    async with system(tmp_path_factory.mktemp("up") / "state", env=env | {"SPECGEN_BUS_LEASE_SECONDS": "3"}) as running:
+    async with system(tmp_path_factory.mktemp("up") / "state") as running:
         yield running
 
 

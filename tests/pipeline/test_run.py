@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     task, recording = write_recording(folder, ITERATIONS)
     out = folder / "out"
     done = specgen("run", task, "--replay", recording, "--iterations", 2, "--stop", "never", "--out", out,
-                   XDG_STATE_HOME=str(folder / "home"))
+                   "--allow-library", XDG_STATE_HOME=str(folder / "home"))
     return out, done
 
 
