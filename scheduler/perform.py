@@ -23,6 +23,8 @@ from scheduler.effects import Assign, Effect, GiveUp, Issue, Revoke, Withdraw
 from scheduler.requests import Identity, Request
 
 log = get_logger()
+CANCEL_KEPT = 86_400.0
+"""Seconds a cancellation is kept for workers that find the job only then; no job lives longer."""
 _RESULT = {Stage.VALIDATE: Verdict, Stage.PROFILE: Profile}
 
 
@@ -62,7 +64,7 @@ class Performer:
     async def _withdraw(self, effect: Withdraw) -> None:
         """The cancellation stays in the KV for a worker that takes the job before the purge reaches the queue."""
         cancel = Cancel(run=effect.run, iteration=effect.iteration, candidate=effect.candidate, reason=effect.reason)
-        await self._state.put(f"cancel.{effect.run}.{effect.iteration}.{effect.candidate or 'all'}", cancel)
+        await self._state.put(f"cancel.{effect.run}.{effect.iteration}.{effect.candidate or 'all'}", cancel, ttl=CANCEL_KEPT)
         await self._bus.emit(cancel)
         purged = await self._bus.purge(f"{PREFIX}.job.*.*.{effect.run}.{effect.iteration}.{effect.candidate or '*'}")
         log.info("work.withdrawn", run=effect.run, iteration=effect.iteration, purged=purged, reason=effect.reason)

@@ -4,14 +4,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 import sysconfig
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
-from common.bus import launch
+from common import launch
 from common.bus.admin import ensure_streams
 from common.bus.connection import Connection
 from common.bus.discovery import Announcement, announce, withdraw
@@ -72,7 +71,7 @@ class Server:
             )
         self._watch = StoreWatch(self._path / LOG, room=4 * self.settings.max_payload)
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), find_binary(), "-c", str(self._config),
+            *launch.command(None, (find_binary(), "-c", str(self._config))),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(self._lock,), start_new_session=True,
         )  # fmt: skip

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common import launch
+
 
 @dataclass(frozen=True)
 class Service:
@@ -28,8 +30,7 @@ def python_service(module: str, *arguments: str, name: str | None = None, env: M
 
 async def start(service: Service, log: Path) -> asyncio.subprocess.Process:
     """Start it in a process group of its own, output appended to `log`, ended with this process."""
-    cores = ",".join(map(str, service.cores or sorted(os.sched_getaffinity(0))))
-    command = (sys.executable, "-m", "common.supervise.launch", str(os.getpid()), cores, *service.command)
+    command = launch.command(service.cores, service.command)
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
