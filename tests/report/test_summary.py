@@ -1,0 +1,124 @@
+"""A summary computed from facts written by hand, number by number."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import UsageError
+from common.messages import (
+    AttemptFailed,
+    CandidateDuplicated,
+    GenerationEnded,
+    GenerationStarted,
+    IterationEnded,
+    LeaseReleased,
+    LeaseTaken,
+    Message,
+    Outcome,
+    RequestIgnored,
+    RunEnded,
+    Stage,
+)
+from common.report import events as event_file
+from common.report.page import render
+from common.report.summary import summarise
+from generator.accept import close_out, judge_result, settle
+from tests.facts import Log, judgement, result
+
+
+def lease(run: str, number: int, seconds: float) -> list[Message]:
+    common = {"device": "cpu-1", "worker": "w", "stage": Stage.PROFILE, "lease": number}
+    return [
+        LeaseTaken(**common, at=101.0, run=run, iteration=1, candidate="c1"),
+        LeaseReleased(**common, at=101.0 + seconds, seconds=seconds),
+    ]
+
+
+@pytest.fixture
+def events() -> list[Message]:
+    """One iteration of 20 s: a fork's kernel passes at 2.5x and stops it, one is wrong, one is cancelled."""
+    log = Log()
+    log.iteration()
+    log.record(GenerationStarted, iteration=1, generation="main", kind="main")
+    log.now = 104.0
+    log.record(GenerationStarted, iteration=1, generation="f1", kind="fork", parent="main", at_token=40,
+               reason="fence_closed", numbers={"gap": 40.0})
+    log.now = 106.0
+    log.proposed("c1", origin="fork")
+    log.proposed("c2", origin="draft")
+    log.proposed("c3", origin="main")
+    log.record(CandidateDuplicated, iteration=1, generation="f2", origin="fork", duplicate_of="c1", digest="d")
+    log.record(RequestIgnored, iteration=1, kind="fork", reason="limit", request=3)
+    log.now = 110.0
+    judged = [("c1", Stage.VALIDATE, judgement(seconds={"check": 1.5})),
+              ("c2", Stage.VALIDATE, judgement(Outcome.WRONG_VALUES, seconds={"check": 0.5})),
+              ("c1", Stage.PROFILE, judgement(speedup=2.5, seconds={"time": 3.0}))]
+    for sequence, (name, stage, found) in enumerate(judged, 1):
+        log.draft(judge_result(log.state, result(stage, name, found), stage, sequence))
+        if draft := settle(log.state, log.state.candidates[name]):
+            log.draft(draft)
+    log.draft(judge_result(log.state, result(Stage.PROFILE, "c1", judgement(speedup=9.0)), Stage.PROFILE, 4))
+    log.now = 120.0
+    numbers = {"speedup": 2.5, "bar": 1.0}
+    log.record(IterationEnded, iteration=1, reason="stopped", cause="c1", H=(2.5,), numbers=numbers)
+    log.record(GenerationEnded, iteration=1, generation="main", reason="aborted", prompt_tokens=50, cached_tokens=0,
+               reasoning_tokens=400, answer_tokens=0)
+    log.record(GenerationEnded, iteration=1, generation="f1", reason="finished", prompt_tokens=90, cached_tokens=80,
+               answer_tokens=60)
+    for draft in close_out(log.state, 1):
+        log.draft(draft)
+    log.record(RunEnded, reason="iterations", best="c1")
+    failed = AttemptFailed(worker="w", at=111.0, stage=Stage.VALIDATE, run="r", iteration=1, candidate="c1", attempt=1,
+                           reason="x")
+    return [*log.facts, *lease("r", 1, 5.0), *lease("another", 2, 7.0), failed]
+
+
+def test_every_number(events: list[Message]) -> None:
+    s = summarise(events)
+    assert (s.reason, s.wall_seconds) == ("iterations", 20.0)
+    assert s.candidates == {"fork": {"passed": 1}, "draft": {"wrong_values": 1}, "main": {"unsettled": 1}}
+    assert s.fates == {"counted": 2, "duplicate": 1, "cancelled": 1}
+    assert (s.results_ignored, s.requests_ignored) == ({"repeated": 1}, {"fork": 1})
+    main, fork = s.tokens["main"], s.tokens["fork"]
+    assert (main.generations, main.aborted, main.prompt, main.reasoning, main.answer) == (1, 1, 50, 400, 0)
+    assert (fork.generations, fork.aborted, fork.cached, fork.answer) == (1, 0, 80, 60)
+    assert s.seconds == {"validate": {"queue": 1.0, "check": 2.0}, "profile": {"queue": 0.5, "time": 3.0}}
+    assert (s.reasoning_seconds, s.judging_seconds) == (20.0, 5.0)
+    assert s.utilisation == {"cpu-1": 0.25}, "the other run's lease is not this run's"
+    assert s.best is not None and (s.best.candidate, s.best.speedup, s.best.origin) == ("c1", 2.5, "fork")
+    assert (s.attempts_failed, s.attempts_revoked) == (1, 0)
+    one = s.iterations[0]
+    assert (one.reason, one.cause, one.seconds, one.bar) == ("stopped", "c1", 20.0, None)
+    assert (one.forks, one.candidates) == (1, 3)
+    assert (one.first_candidate_seconds, one.first_passed_seconds, one.early_verdicts) == (6.0, 10.0, 2)
+
+
+def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: list[Message], tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    event_file.write(path, events)
+    assert event_file.read(path) == events
+    facts = [event for event in events if hasattr(event, "n")]
+    assert list(event_file.once([*facts[:4], facts[3], *facts[4:]])) == facts  # type: ignore[list-item]
+
+
+def test_the_page_says_what_was_decided_on_which_numbers(events: list[Message]) -> None:
+    page = render(summarise(events), events)
+    assert "median paired speedup 2.50x, 95% interval 2.25 to 2.75 over 20 pairs" in page
+    assert "`f1` forked at token 40: fence_closed (gap 40)." in page
+    assert "stopped by `c1` (speedup 2.5, bar 1)." in page
+    assert "reasoned and answered for 20.0 s; validation and profiling took 5.0 s (0.25 of" in page
+
+
+NOTHING_OF_OURS = '{"subject": "x", "message": {}}'
+
+
+@pytest.mark.parametrize(("text", "says"), [("{}", ":1: not an event"), (NOTHING_OF_OURS, "no message")])
+def test_a_line_that_is_no_event_is_named(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(text + "\n")
+    with pytest.raises(UsageError, match=says):
+        event_file.read(path)
+    path.write_text("")
+    with pytest.raises(UsageError, match=r"no run\.started"):
+        summarise(event_file.read(path))
