@@ -1,0 +1,206 @@
+"""The blocks of one space: which page holds which, who uses it, which goes first. Pure; pages are never copied here."""
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kvstore.geometry import Geometry, Handle
+
+
+@dataclass(slots=True)
+class Page:
+    """A page that holds a block or is being written."""
+
+    key: bytes
+    handle: Handle
+    writer: str
+    missing: set[int]
+    """Parts not written yet; the block can be read when none is left."""
+    failed: bool = False
+    pins: dict[str, int] = field(default_factory=dict)
+    """Reads under way, by engine."""
+
+    @property
+    def ready(self) -> bool:
+        return not self.missing and not self.failed
+
+
+class Directory:
+    """LRU over pages that are ready and unpinned. Keys of a prefix are given in order, first block first."""
+
+    def __init__(self, geometry: Geometry, chunk_bytes: int, tag: Callable[[], int]) -> None:
+        self.geometry = geometry
+        self.evicted = 0
+        self.stale = 0
+        self._per_chunk = chunk_bytes // geometry.page_bytes
+        self._tag = tag
+        self._blocks: dict[bytes, Page] = {}
+        self._places: dict[tuple[int, int], Page] = {}
+        self._idle: OrderedDict[bytes, Page] = OrderedDict()
+        self._free: dict[int, list[int]] = {}
+        self._held: dict[str, set[tuple[int, int]]] = {}
+        self._used_at: dict[int, int] = {}
+        self._clock = 0
+
+    # Chunks
+
+    def add(self, chunk: int) -> None:
+        self._free[chunk] = list(range(self._per_chunk - 1, -1, -1))
+        self._used_at[chunk] = self._clock
+
+    def drop(self, chunk: int) -> int:
+        """Forget a chunk and every block in it, read or written at this moment or not; how many could be read."""
+        del self._free[chunk], self._used_at[chunk]
+        pages = [page for page in range(self._per_chunk) if (chunk, page) in self._places]
+        return sum(self._remove(self._places[chunk, page]) for page in pages)
+
+    def chunks(self) -> list[int]:
+        """Coldest first: chunks nobody reads or writes before others, then by last use."""
+        return sorted(self._free, key=lambda chunk: (self._busy(chunk), self._used_at[chunk], chunk))
+
+    def blocks(self) -> int:
+        """Blocks that can be read."""
+        return sum(page.ready for page in self._blocks.values())
+
+    def _busy(self, chunk: int) -> bool:
+        return any(place[0] == chunk for places in self._held.values() for place in places)
+
+    # Reading
+
+    def leading(self, keys: Sequence[bytes]) -> int:
+        """How many of the first keys can be read. They become the most recently used, the first of all."""
+        count = next((n for n, key in enumerate(keys) if not self._readable(key)), len(keys))
+        self.touch(keys[:count])
+        return count
+
+    def touch(self, keys: Sequence[bytes]) -> None:
+        """Mark as used, so that of a prefix the end goes before the beginning."""
+        self._clock += 1
+        for key in reversed(keys):
+            if (page := self._blocks.get(key)) is not None:
+                self._used_at[page.handle.chunk] = self._clock
+                if key in self._idle:
+                    self._idle.move_to_end(key)
+
+    def pin(self, engine: str, keys: Iterable[bytes]) -> list[Handle | None]:
+        """Protect blocks while every part of each is read; None for those that are not there (any more)."""
+        return [self._pin(engine, self._blocks[key]) if self._readable(key) else None for key in keys]
+
+    def unpin(self, engine: str, handles: Iterable[Handle]) -> None:
+        """One part of each was read. Handles of what was taken away meanwhile are counted as stale."""
+        for handle in handles:
+            page = self._find(handle)
+            if page is None or engine not in page.pins:
+                self.stale += 1
+                continue
+            page.pins[engine] -= 1
+            if not page.pins[engine]:
+                del page.pins[engine]
+                self._let_go(engine, page)
+
+    def _readable(self, key: bytes) -> bool:
+        page = self._blocks.get(key)
+        return page is not None and page.ready
+
+    def _pin(self, engine: str, page: Page) -> Handle:
+        page.pins[engine] = page.pins.get(engine, 0) + self.geometry.parts
+        self._idle.pop(page.key, None)
+        self._hold(engine, page)
+        return page.handle
+
+    # Writing
+
+    def reserve(self, engine: str, keys: Iterable[bytes], more: Callable[[], bool]) -> list[tuple[bytes, Handle]]:
+        """Pages to write the blocks to that are not there yet, as far as there is room; the rest is left out.
+
+        `more` adds a chunk where it can and says whether it did; else the block least recently used goes.
+        """
+        granted: list[tuple[bytes, Handle]] = []
+        for key in keys:
+            if key in self._blocks:
+                continue
+            place = self._place(more)
+            if place is None:
+                break
+            granted.append((key, self._write(engine, key, place)))
+        return granted
+
+    def finish(self, engine: str, handles: Iterable[Handle], part: int, ok: bool) -> int:
+        """One part of each page was written, or could not be; how many handles were refused as stale."""
+        return sum(not self._finish(engine, handle, part, ok) for handle in handles)
+
+    def forget(self, engine: str) -> None:
+        """The engine is gone: its reads are over, what it was writing is lost."""
+        for place in self._held.pop(engine, set()):
+            page = self._places[place]
+            page.pins.pop(engine, None)
+            if page.writer == engine and not page.ready:
+                self._remove(page)
+                self._free[place[0]].append(place[1])
+            else:
+                self._rest(page)
+
+    def _place(self, more: Callable[[], bool]) -> tuple[int, int] | None:
+        place = self._pop_free()
+        if place is None and more():
+            place = self._pop_free()
+        if place is None and self._idle:
+            _, page = self._idle.popitem(last=False)
+            self._remove(page)
+            self.evicted += 1
+            place = (page.handle.chunk, page.handle.page)
+        return place
+
+    def _pop_free(self) -> tuple[int, int] | None:
+        return next(((chunk, pages.pop()) for chunk, pages in self._free.items() if pages), None)
+
+    def _write(self, engine: str, key: bytes, place: tuple[int, int]) -> Handle:
+        handle = Handle(*place, self._tag())
+        page = Page(key, handle, engine, missing=set(range(self.geometry.parts)))
+        self._blocks[key] = self._places[place] = page
+        self._hold(engine, page)
+        return handle
+
+    def _finish(self, engine: str, handle: Handle, part: int, ok: bool) -> bool:
+        page = self._find(handle)
+        if page is None or page.writer != engine or part not in page.missing:
+            self.stale += 1
+            return False
+        page.missing.discard(part)
+        page.failed = page.failed or not ok
+        if not page.missing:
+            self._let_go(engine, page)
+        return True
+
+    # Common
+
+    def _find(self, handle: Handle) -> Page | None:
+        page = self._places.get((handle.chunk, handle.page))
+        return page if page is not None and page.handle == handle else None
+
+    def _hold(self, engine: str, page: Page) -> None:
+        self._held.setdefault(engine, set()).add((page.handle.chunk, page.handle.page))
+        self._used_at[page.handle.chunk] = self._clock
+
+    def _let_go(self, engine: str, page: Page) -> None:
+        """The engine neither reads nor writes the page any more."""
+        self._held[engine].discard((page.handle.chunk, page.handle.page))
+        if page.failed:
+            self._remove(page)
+            self._free[page.handle.chunk].append(page.handle.page)
+        else:
+            self._rest(page)
+
+    def _rest(self, page: Page) -> None:
+        if page.ready and not page.pins:
+            self._idle[page.key] = page
+
+    def _remove(self, page: Page) -> bool:
+        """Forget a page, whatever it is used for; whether it could be read."""
+        place = (page.handle.chunk, page.handle.page)
+        del self._blocks[page.key], self._places[place]
+        self._idle.pop(page.key, None)
+        for engine in {page.writer, *page.pins}:
+            self._held.get(engine, set()).discard(place)
+        return page.ready
