@@ -1,4 +1,4 @@
-"""The bundled recording: it plays, its forks stand where code ends, and every candidate is what it is meant to be."""
+"""The bundled recording: it plays, its forks stand where a trigger may fire, and every candidate is what it is meant to be."""
 from __future__ import annotations
 
 import ctypes
@@ -46,10 +46,11 @@ def test_sizes(recording: Recording) -> None:
         assert all(len(encode(text)) <= 900 for _, text in iteration.forks)
 
 
-def test_forks_stand_where_a_function_or_a_fence_ends(recording: Recording) -> None:
+def test_forks_stand_where_code_ends_or_is_announced(recording: Recording) -> None:
     for iteration in recording.iterations:
         for depth, text in iteration.forks:
-            assert re.match(r"[^\n]{0,3}[;}]?\s*\}\n", iteration.reasoning[depth:]), iteration.reasoning[depth:][:20]
+            announced = iteration.reasoning[:depth].endswith(":")
+            assert announced or re.match(r"[^\n]{0,3}[;}]?\s*\}\n", iteration.reasoning[depth:])
             assert fork_text(iteration, depth) == fork_text(iteration, depth + 3) == text
 
 
