@@ -1,4 +1,4 @@
-"""The bundled recording: it plays, its forks stand where a trigger may fire, and every candidate is what it is meant to be."""
+"""The bundled recording plays, forks where a trigger may fire, and its candidates are what they are meant to be."""
 from __future__ import annotations
 
 import ctypes
