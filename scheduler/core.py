@@ -1,12 +1,12 @@
 """The scheduler as a pure machine: messages and ticks in, effects out. It does no I/O and reads no clock.
 
 The state is one mutable object owned by this class: copying it at each message would cost more than the work.
-`Scheduler.observe(message, now)` folds what is known; `Scheduler.act(now)` says what follows. Replaying history is
-`observe` without `act`, so a restarted scheduler decides only once it knows everything.
+`observe(message, now)` folds what is known; `act(now)` says what follows. Replaying history is `observe` without `act`,
+so a restarted scheduler decides only once it knows everything. `now` is monotonic seconds: nothing is decided by the
+wall clock, so that setting it neither expires an attempt nor drops a worker.
 """
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 
 from common.messages import (
@@ -15,182 +15,211 @@ from common.messages import (
     AttemptStarted,
     CandidateProposed,
     CandidateSettled,
+    Fact,
     IterationEnded,
+    LeaseReleased,
+    LeaseTaken,
     Message,
     Outcome,
     Profile,
-    Result,
+    ResultAccepted,
     RunEnded,
     Stage,
     Verdict,
     WorkerBeat,
     WorkerLeft,
 )
-from scheduler.effects import Assign, Effect, GiveUp, Issue, Revoke, Withdraw
-from scheduler.order import in_order, priority
-from scheduler.requests import Identity, Request
-from scheduler.roles import Roles, assign
+from scheduler.attempts import Attempts
+from scheduler.book import Book
+from scheduler.dispatch import Dispatcher
+from scheduler.effects import Effect, Issue, Revoke, Withdraw
+from scheduler.estimates import Estimates
+from scheduler.fleet import Fleet, Roles
+from scheduler.order import Order
+from scheduler.pools import make_policy
+from scheduler.requests import Identity
+from scheduler.runs import Run
 from scheduler.settings import SchedulerSettings
+from scheduler.shares import Shares
+from scheduler.watch import Watch
 
 
 class Scheduler:
     def __init__(self, settings: SchedulerSettings) -> None:
-        self.settings = settings
-        self.requests: dict[Identity, Request] = {}
-        self.workers: dict[str, WorkerBeat] = {}
-        self.roles: Roles = {}
-        self.epoch = 0
-        self._proposed: dict[tuple[str, str], CandidateProposed] = {}
-        self._done: set[Identity] = set()
-        self._closed: dict[str, int] = {}
-        self._arrivals = 0
+        self.runs: dict[str, Run] = {}
+        self.shares = Shares()
+        self.estimates = Estimates()
+        self.fleet = Fleet(settings)
+        self.book = Book(self.shares, self.estimates)
+        self._attempts = Attempts(settings, self.book, self.runs)
+        order = Order(settings, self.runs, self.shares)
+        self._dispatcher = Dispatcher(
+            settings, self.book, self.runs, self.fleet, self.estimates, order, self._attempts
+        )
+        self._pools = make_policy(settings)
+        self._watch = Watch(settings, self.book, self.fleet, self.estimates, self._pools)
+        self._ended: set[str] = set()
         self._pending: list[Effect] = []
 
     # ---- what is known
 
     def observe(self, message: Message, now: float) -> None:
+        if isinstance(message, Fact):
+            if self._new(message):
+                self._fact(message, now)
+                self.estimates.observe(message, now)
+            return
         match message:
-            case CandidateProposed():
-                self._proposed[message.run, message.candidate] = message
-                self._request(Stage.VALIDATE, message, message.at)
             case Verdict() | Profile():
-                self._result(message)
-            case CandidateSettled():
-                self._forget(message.run, message.candidate)
-            case IterationEnded():
-                self._close(message.run, message.iteration, message.reason)
-            case RunEnded():
-                self._close(message.run, 1 << 30, message.reason)
+                self._result(message, now)
+                self.estimates.observe(message, now)
             case WorkerBeat():
-                self.workers[message.worker] = message
+                self.fleet.beat(message, now)
             case WorkerLeft():
-                self.workers.pop(message.worker, None)
+                self.fleet.left(message.worker)
+            case LeaseTaken():
+                self._taken(message)
+            case LeaseReleased():
+                self._released(message)
             case AttemptStarted():
-                self._started(message)
+                self._attempts.started(message, now)
             case AttemptFailed():
-                self._failed(message)
+                self._watch.failed(message, now)
+                self._pending += self._attempts.failed(message)
             case AttemptRevoked():
-                self._revoked(message)
+                self._attempts.revoked(message)
 
-    def adopt(self, queued: dict[Identity, int], now: float) -> None:
-        """After replaying history: jobs of a former scheduler that are still queued, with their attempt."""
-        for identity, attempt in queued.items():
-            if (request := self.requests.get(identity)) and request.waiting:
-                request.attempt, request.issued_at = max(attempt, request.attempt), now
+    def adopt(self, queued: Collection[Identity], roles: Roles, epoch: int, now: float) -> None:
+        """After replaying history: the jobs and roles that a former scheduler left. Work of what is over is taken back,
+        and devices keep their roles until their workers had the time to be heard."""
+        for identity in queued:
+            request = self.book.requests.get(identity)
+            if request and request.waiting:
+                self._attempts.issued(request, now)
+            elif self._over(identity):
+                self._pending.append(Withdraw(identity.run, identity.iteration, "its iteration is over"))
+        if roles:
+            self._watch.adopt(roles, epoch, now)
 
-    def _request(self, stage: Stage, proposed: CandidateProposed, at: float) -> None:
+    def _over(self, identity: Identity) -> bool:
+        run = self.runs.get(identity.run)
+        return identity.run in self._ended or (run is not None and identity.iteration <= run.over)
+
+    def _new(self, fact: Fact) -> bool:
+        """Fold it into its run; False where that was done before, or the run is over."""
+        if fact.run in self._ended:
+            return False
+        run = self.runs.setdefault(fact.run, Run(fact.run))
+        if fact.n <= run.n:
+            return False
+        run.fold(fact)
+        return True
+
+    def _fact(self, fact: Fact, now: float) -> None:
+        match fact:
+            case CandidateProposed():
+                self._request(Stage.VALIDATE, fact, fact.at, now)
+            case ResultAccepted():
+                self._accepted(fact, now)
+            case CandidateSettled():
+                for stage in Stage:
+                    self._close(Identity(stage, fact.run, fact.iteration, fact.candidate))
+            case IterationEnded():
+                self._end(fact.run, fact.reason)
+            case RunEnded():
+                self._end(fact.run, fact.reason)
+                del self.runs[fact.run]
+                self._ended.add(fact.run)
+
+    def _request(self, stage: Stage, proposed: CandidateProposed, at: float, now: float) -> None:
+        run = self.runs[proposed.run]
         identity = Identity(stage, proposed.run, proposed.iteration, proposed.candidate)
-        open_ = proposed.iteration > self._closed.get(proposed.run, 0)
-        if open_ and identity not in self._done and identity not in self.requests:
-            self._arrivals += 1
-            self.requests[identity] = Request(identity, proposed, at, self._arrivals)
+        known = identity in self.book.requests or (stage, proposed.candidate) in run.judged
+        if not known and proposed.candidate in run.proposed:
+            self.book.open(identity, proposed, run, self._attempts.next_of(identity), at, now)
 
-    def _result(self, result: Result) -> None:
+    def _result(self, result: Verdict | Profile, now: float) -> None:
+        """A result of a revoked attempt says nothing: the generator does not accept it either."""
         stage = Stage.VALIDATE if isinstance(result, Verdict) else Stage.PROFILE
         identity = Identity(stage, result.run, result.iteration, result.candidate)
-        if identity in self._done or result.iteration <= self._closed.get(result.run, 0):
+        self._watch.succeeded(result.device)
+        if result.attempt >= self._attempts.next_of(identity):
+            self._judged(identity, result.judgement.outcome, result.at, now)
+
+    def _accepted(self, fact: ResultAccepted, now: float) -> None:
+        """What the generator accepted stands, also where we had given that attempt up: then a newer one is out."""
+        identity = Identity(fact.stage, fact.run, fact.iteration, fact.candidate)
+        request = self.book.requests.get(identity)
+        if request and not request.waiting and request.attempt > fact.attempt:
+            self._pending.append(Revoke(identity, request.attempt, f"attempt {fact.attempt} gave a result after all"))
+        self._judged(identity, fact.judgement.outcome, fact.at, now)
+
+    def _judged(self, identity: Identity, outcome: Outcome, at: float, now: float) -> None:
+        run = self.runs.get(identity.run)
+        proposed = run.proposed.get(identity.candidate) if run else None
+        if run is None or proposed is None or (identity.stage, identity.candidate) in run.judged:
             return
-        self._done.add(identity)
-        self.requests.pop(identity, None)
-        proposed = self._proposed.get((result.run, result.candidate))
-        if stage is Stage.VALIDATE and result.judgement.outcome is Outcome.PASSED and proposed:
-            self._request(Stage.PROFILE, proposed, result.at)
+        run.judged.add((identity.stage, identity.candidate))
+        self._close(identity)
+        if identity.stage is Stage.VALIDATE and outcome is Outcome.PASSED:
+            self._request(Stage.PROFILE, proposed, at, now)
 
-    def _forget(self, run: str, candidate: str) -> None:
-        proposed = self._proposed.pop((run, candidate), None)
-        if proposed:
-            for stage in Stage:
-                self.requests.pop(Identity(stage, run, proposed.iteration, candidate), None)
+    def _close(self, identity: Identity) -> None:
+        if request := self.book.requests.get(identity):
+            self.book.close(request)
 
-    def _close(self, run: str, iteration: int, reason: str) -> None:
-        """Iterations of a run are open one after the other: one number says which are closed."""
-        self._closed[run] = max(iteration, self._closed.get(run, 0))
-        gone = [i for i in self.requests if i.run == run and i.iteration <= iteration]
-        for number in {i.iteration for i in gone}:
-            self._pending.append(Withdraw(run, number, reason))
-        for identity in gone:
-            del self.requests[identity]
-        self._done = {i for i in self._done if i.run != run or i.iteration > iteration}
-        self._proposed = {k: p for k, p in self._proposed.items() if k[0] != run or p.iteration > iteration}
+    def _end(self, run: str, reason: str) -> None:
+        """Of an iteration, or of the run: whatever it still has open is over."""
+        gone = self.book.of_run(run)
+        for iteration in sorted({r.identity.iteration for r in gone if not r.waiting}):
+            self._pending.append(Withdraw(run, iteration, reason))
+        for request in gone:
+            self.book.close(request)
+        self._attempts.forget(run)
+        self._pools.round_ended()
 
-    def _started(self, message: AttemptStarted) -> None:
-        identity = Identity(message.stage, message.run, message.iteration, message.candidate)
-        request = self.requests.get(identity)
-        if request and message.attempt >= request.attempt:
-            request.attempt = message.attempt
-            request.issued_at = request.issued_at or message.at
+    def _taken(self, message: LeaseTaken) -> None:
+        run = self.runs.get(message.run)
+        identity = self.fleet.taken(message, run.campaign if run else message.run)
+        request = self.book.requests.get(identity)
+        if request and not request.waiting:
+            self.book.hold(request, True)
 
-    def _failed(self, message: AttemptFailed) -> None:
-        identity = Identity(message.stage, message.run, message.iteration, message.candidate)
-        request = self.requests.get(identity)
-        if request and request.attempt == message.attempt:
-            self._next_attempt(request, message.reason)
-
-    def _revoked(self, message: AttemptRevoked) -> None:
-        """Told by a former scheduler: its decision stands. Our own echo finds the attempt already passed."""
-        request = self.requests.get(Identity(message.stage, message.run, message.iteration, message.candidate))
-        if request and request.attempt <= message.attempt:
-            request.attempt, request.issued_at = message.attempt + 1, None
-
-    def _next_attempt(self, request: Request, reason: str) -> None:
-        self._pending.append(Revoke(request.identity, request.attempt, reason))
-        request.failures.append(reason)
-        if request.attempt >= self.settings.attempts:
-            self._pending.append(GiveUp(request, reason))
-            self._done.add(request.identity)
-            self.requests.pop(request.identity, None)
-        else:
-            request.attempt += 1
-            request.issued_at = None
+    def _released(self, message: LeaseReleased) -> None:
+        hold = self.fleet.released(message)
+        if hold is None:
+            return
+        self.shares.charge(hold.campaign, message.stage, message.seconds)
+        if message.reason == "done":
+            self.estimates.held(message.stage, message.seconds)
+        request = self.book.requests.get(hold.identity)
+        if request and not request.waiting:
+            self.book.hold(request, False)
 
     # ---- what follows
 
     def act(self, now: float) -> list[Effect]:
         """Everything to do now, in order. Calling it again without news gives nothing."""
-        self._drop_silent_workers(now)
-        self._expire(now)
+        self._pending += self._attempts.expired(now)
+        self._pending += self._dispatcher.shed()
         effects, self._pending = self._pending, []
-        effects += self._reassign()
+        effects += self._watch.look(now, full=self._dispatcher.held_back(now))
         for stage in Stage:
-            effects += self._dispatch(stage, now)
+            effects += self._dispatcher.dispatch(stage, now)
         return effects
 
     def lost(self, queued: Collection[Identity], now: float) -> None:
         """Reconcile: an issued attempt that is neither queued nor with a worker is gone and counts as failed."""
-        running = {job for beat in self.workers.values() for job in beat.jobs}
-        for request in list(self.requests.values()):
-            issued = request.issued_at
-            if issued is None or now - issued < self.settings.lost_after:
-                continue
-            if request.identity not in queued and str(request.identity) not in running:
-                self._next_attempt(request, "the job vanished from the queue without a result")
+        self._pending += self._attempts.lost(queued, self.fleet.running_jobs(), now)
 
-    def _drop_silent_workers(self, now: float) -> None:
-        limit = now - self.settings.worker_timeout
-        self.workers = {name: beat for name, beat in self.workers.items() if beat.at > limit}
-
-    def _expire(self, now: float) -> None:
-        for request in list(self.requests.values()):
-            if request.issued_at is not None and now - request.issued_at > self.settings.attempt_seconds:
-                self._next_attempt(request, f"no result within {self.settings.attempt_seconds:g} s")
-
-    def _reassign(self) -> list[Effect]:
-        capable = {d: frozenset(stages) for beat in self.workers.values() for d, stages in beat.devices.items()}
-        waiting = Counter(request.identity.stage for request in self.requests.values())
-        roles = assign(capable, waiting, self.roles)
-        if roles == self.roles:
-            return []
-        changed = tuple(sorted(d for d in roles if roles[d] != self.roles.get(d)))
-        self.roles, self.epoch = roles, self.epoch + 1
-        return [Assign(self.epoch, roles, changed, {f"waiting_{s}": float(waiting[s]) for s in Stage})]
-
-    def _dispatch(self, stage: Stage, now: float) -> list[Effect]:
-        """As many jobs as there are worker slots of the stage, plus one, so that a worker never waits for us."""
-        mine = [r for r in self.requests.values() if r.identity.stage is stage]
-        slots = sum(beat.slots for beat in self.workers.values() if beat.stage is stage)
-        room = slots + 1 - sum(not r.waiting for r in mine)
-        effects: list[Effect] = []
-        for request in in_order(r for r in mine if r.waiting)[: max(0, room)]:
-            request.issued_at = now
-            effects.append(Issue(request, priority(request), now + self.settings.attempt_seconds))
-        return effects
+    def refused(self, effect: Effect, reason: str, now: float, *, for_good: bool) -> None:
+        """The bus did not take it. A job it never will take is given up, anything else is tried again; while the bus is
+        full only urgent work is."""
+        self._dispatcher.hold_back(now)
+        if not isinstance(effect, Issue):
+            self._pending.append(effect)
+        elif (request := effect.request) is self.book.requests.get(request.identity):
+            if for_good:
+                self._pending += self._attempts.give_up(request, f"cannot be sent: {reason}", reason)
+            else:
+                self.book.put_back(request, request.attempt)

@@ -9,21 +9,21 @@ from scheduler.requests import Identity, Request
 
 @dataclass(frozen=True)
 class Issue:
-    """Publish the job of a request's current attempt."""
+    """Publish the job of a request's current attempt; it may take `seconds` from now."""
 
     request: Request
+    attempt: int
     priority: int
-    deadline: float
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Withdraw:
-    """Remove queued jobs and cancel running ones of an iteration, or of one candidate."""
+    """Remove queued jobs and cancel running ones of a run up to an iteration."""
 
     run: str
     iteration: int
     reason: str
-    candidate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,32 @@ class Revoke:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """Publish `infrastructure_error`: the last attempt failed."""
+    """Publish `infrastructure_error`: the request will not be judged, through no fault of the candidate."""
 
     request: Request
-    reason: str
+    summary: str
 
 
 @dataclass(frozen=True)
 class Assign:
-    """Announce roles; `changed` are the devices whose role is new."""
+    """Announce roles; `changed` says why the role of a device is new."""
 
     epoch: int
     roles: dict[str, tuple[Stage, ...]]
-    changed: tuple[str, ...]
+    changed: dict[str, str]
     numbers: dict[str, float]
 
 
-Effect = Issue | Withdraw | Revoke | GiveUp | Assign
+@dataclass(frozen=True)
+class Tell:
+    """Announce what waits."""
+
+    waiting: dict[Stage, int]
+    running: dict[Stage, int]
+    idle: int
+    wait_seconds: dict[Stage, float]
+    room: int
+    full: bool
+
+
+Effect = Issue | Withdraw | Revoke | GiveUp | Assign | Tell

@@ -1,20 +1,59 @@
-"""Which waiting request goes next: main answers first, then arrival. Pure."""
+"""Which waiting request goes next. Pure.
+
+Between runs: the campaign of higher priority; main answers and resubmissions; who is not ahead of its share; whose
+result is likely to end its iteration; who came first. Within a run see `lanes.py`. So that nobody waits for ever, every
+`patience_every`th time the request that has waited longest goes, once it has waited `patience_seconds`.
+"""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
+from common.messages import Stage
+from scheduler.chance import chance
+from scheduler.lanes import Lanes
 from scheduler.requests import Request
+from scheduler.runs import Run
+from scheduler.settings import SchedulerSettings
+from scheduler.shares import Shares
 
-MAIN, SPECULATIVE, RETRIED = 0, 1, 0
-"""Priority subjects: a retried attempt goes with the main answers, it has waited long enough."""
+LOW = 2
+"""The last priority subject: campaigns with a negative priority."""
 
 
-def priority(request: Request) -> int:
+def subject_priority(request: Request, run: Run) -> int:
     """0 to 2, lower first: the queue a request is dispatched to."""
-    if request.attempt > 1:
-        return RETRIED
-    return MAIN if request.proposed.origin == "main" else SPECULATIVE
+    if run.priority < 0:
+        return LOW
+    return 0 if request.urgent else 1
 
 
-def in_order(waiting: Iterable[Request]) -> list[Request]:
-    return sorted(waiting, key=lambda r: (priority(r), r.arrival))
+class Order:
+    """Picks from a stage's lanes, and counts how often it did."""
+
+    def __init__(self, settings: SchedulerSettings, runs: Mapping[str, Run], shares: Shares) -> None:
+        self._settings = settings
+        self._runs = runs
+        self._shares = shares
+        self._picked = dict.fromkeys(Stage, 0)
+
+    def pick(
+        self, stage: Stage, lanes: Lanes, seconds: Mapping[Stage, float], now: float, *, only_urgent: bool = False
+    ) -> Request:
+        """`seconds`: mean device time by stage. The lanes hold at least one request, of the kind asked for."""
+        self._picked[stage] += 1
+        if self._picked[stage] % self._settings.patience_every == 0 and not only_urgent:
+            oldest = lanes.oldest()
+            if now - oldest.arrived_at > self._settings.patience_seconds:
+                return oldest
+        heads = [head for head in lanes.heads() if head.urgent or not only_urgent]
+        if len(heads) == 1:
+            return heads[0]
+        slack = self._settings.fair_jobs * seconds[stage]
+        lags = self._shares.lags({head.campaign for head in heads}, seconds, slack)
+        return min(heads, key=lambda head: self._rank(head, lags))
+
+    def _rank(self, request: Request, lags: Mapping[str, float]) -> tuple[float, ...]:
+        run = self._runs[request.identity.run]
+        return (
+            -run.priority, not request.urgent, lags[request.campaign], -chance(run, request.proposed), request.arrival
+        )

@@ -19,18 +19,29 @@ class Identity(NamedTuple):
         return f"{self.stage}.{self.run}.{self.iteration}.{self.candidate}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
+    """Times are monotonic seconds of this process, but for `requested_at`."""
+
     identity: Identity
     proposed: CandidateProposed
+    campaign: str
     requested_at: float
+    """When it was asked for, Unix seconds: for the record, nothing is decided by it."""
     arrival: int
     """Counts requests in the order they came."""
-    attempt: int = 1
+    arrived_at: float
+    attempt: int
     issued_at: float | None = None
     """When the current attempt was published; None while it waits here."""
+    on_device: bool = False
     failures: list[str] = field(default_factory=list)
 
     @property
     def waiting(self) -> bool:
         return self.issued_at is None
+
+    @property
+    def urgent(self) -> bool:
+        """Main answers, and what was tried before and has waited long enough."""
+        return self.attempt > 1 or self.proposed.origin == "main"

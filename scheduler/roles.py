@@ -1,33 +1,28 @@
-"""Which stages each device serves. Pure.
-
-A device that can serve one stage only serves it. The others are split by what waits, G_val = round(G * L_val /
-(L_val + L_prof)), at least one for each stage while there are two or more (arXiv 2606.17518, section on reallocation:
-our reading). With a single such device both stages share it by lease.
-"""
+"""The stages each device serves: what it can serve at all, then the pool policy. Pure."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from common.messages import Stage
+from scheduler.fleet import Device, Roles
+from scheduler.pools import Load, Policy
 
-BOTH = (Stage.VALIDATE, Stage.PROFILE)
-Roles = dict[str, tuple[Stage, ...]]
 
-
-def assign(capable: Mapping[str, frozenset[Stage]], waiting: Mapping[Stage, int], now: Roles) -> Roles:
-    """Roles for the devices in `capable`, changing as few of the present roles as the split allows."""
-    flexible = sorted(device for device, stages in capable.items() if len(stages) == 2)
-    roles: Roles = {device: tuple(sorted(stages)) for device, stages in capable.items() if len(stages) == 1}
+def roles_of(devices: Iterable[Device], policy: Policy, loads: Mapping[Stage, Load], now: float) -> Roles:
+    """A device that can serve one stage serves it; of those that can serve both the policy decides. A single one of
+    these serves what no other does, or both in turn: whoever holds its lease. A device in quarantine serves nothing."""
+    roles: Roles = {}
+    flexible = []
+    for device in devices:
+        if device.health.out:
+            roles[device.id] = ()
+        elif device.flexible:
+            flexible.append(device)
+        else:
+            roles[device.id] = tuple(device.stages)
     if len(flexible) == 1:
-        elsewhere = {stage for stages in roles.values() for stage in stages}
-        own = tuple(stage for stage in BOTH if stage not in elsewhere) or BOTH
-        return roles | {flexible[0]: own}
-    keep = sorted(flexible, key=lambda device: (now.get(device) != (Stage.VALIDATE,), device))
-    validating = set(keep[: _validating(len(flexible), waiting)])
-    return roles | {d: (Stage.VALIDATE,) if d in validating else (Stage.PROFILE,) for d in flexible}
-
-
-def _validating(devices: int, waiting: Mapping[Stage, int]) -> int:
-    validate, profile = waiting.get(Stage.VALIDATE, 0), waiting.get(Stage.PROFILE, 0)
-    share = validate / (validate + profile) if validate + profile else 0.5
-    return min(max(1, round(devices * share)), devices - 1) if devices else 0
+        unserved = tuple(stage for stage in Stage if not loads[stage].fixed)
+        return roles | {flexible[0].id: unserved or tuple(Stage)}
+    if flexible:
+        roles |= {name: (stage,) for name, stage in policy.divide(flexible, loads, now).items()}
+    return roles

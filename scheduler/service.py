@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from common.background import background, first
-from common.bus import Bus, Delivery, LeaseHeld
+from common.bus import Bus, Delivery, LeaseHeld, StreamFull, TooLarge
 from common.bus.follow import Since
 from common.logs import get_logger
-from common.messages import PREFIX, Message
+from common.messages import PREFIX, Message, WorkerBeat, WorkerLeft
 from common.settings import load
 from scheduler.core import Scheduler
+from scheduler.effects import Effect, Issue
 from scheduler.perform import Performer
 from scheduler.settings import SchedulerSettings
 
@@ -41,17 +43,19 @@ class Service:
         self._news = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, lost: asyncio.Event) -> None:
-        """Replay what is stored, the facts of runs first (a result means nothing before its candidate), then live."""
+        """Replay what is stored: the facts of runs first (nothing means anything before its candidate), then attempts
+        (a result of a revoked one is stale), then results. After that, live."""
         async with background() as tasks:
             recent = datetime.now(UTC) - timedelta(seconds=OPS_REPLAY_SECONDS)
-            sources: tuple[tuple[str, Since], ...] = (("evt.>", "start"), ("res.>", "start"), ("ops.>", recent))
+            sources: tuple[tuple[str, Since], ...] = (("evt.>", "start"), ("ops.>", recent), ("res.>", "start"))
             for pattern, since in sources:
                 caught_up = asyncio.Event()
                 tasks.start(self._read(f"{PREFIX}.{pattern}", since, caught_up))
                 await first(caught_up, stop)
                 self._observe()
-            self._core.adopt(await self._performer.queued(), time.time())
-            log.info("scheduler.ready", requests=len(self._core.requests))
+            former = await self._performer.roles()
+            self._core.adopt(await self._performer.queued(), former.roles, former.epoch, time.monotonic())
+            log.info("scheduler.ready", requests=len(self._core.book.requests), epoch=former.epoch)
             tasks.start(self._reconcile())
             while not (stop.is_set() or lost.is_set()):
                 await self._turn()
@@ -61,21 +65,37 @@ class Service:
     async def _turn(self) -> None:
         """One round: fold what came, then do what follows."""
         self._observe()
-        for effect in self._core.act(time.time()):
-            await self._performer.perform(effect)
+        await self._perform(self._core.act(time.monotonic()))
         self._news.clear()
         if self._inbox.empty():
             await first(self._news, timeout=self._settings.tick_seconds)
 
+    async def _perform(self, effects: Sequence[Effect]) -> None:
+        """In order; jobs, which come last and do not depend on each other, at once."""
+        for effect in effects:
+            if not isinstance(effect, Issue):
+                await self._try(effect)
+        await asyncio.gather(*(self._try(effect) for effect in effects if isinstance(effect, Issue)))
+
+    async def _try(self, effect: Effect) -> None:
+        """What the bus does not take now is tried again; what it never will is given up. Neither ends the scheduler."""
+        try:
+            await self._performer.perform(effect)
+        except (StreamFull, TooLarge) as error:
+            log.warning("effect.refused", effect=type(effect).__name__, reason=str(error))
+            self._core.refused(effect, str(error), time.monotonic(), for_good=isinstance(error, TooLarge))
+
     def _observe(self) -> None:
-        now = time.time()
+        now = time.monotonic()
         while not self._inbox.empty():
             self._core.observe(self._inbox.get_nowait(), now)
 
     async def _read(self, pattern: str, since: Since, caught_up: asyncio.Event) -> None:
+        """Workers of the past are none: those that live beat every second."""
         async with self._bus.follow(pattern, since=since) as feed:
             async for delivery in feed.past():
-                self._arrived(delivery)
+                if not isinstance(delivery.message, WorkerBeat | WorkerLeft):
+                    self._arrived(delivery)
             caught_up.set()
             async for delivery in feed:
                 self._arrived(delivery)
@@ -88,6 +108,5 @@ class Service:
     async def _reconcile(self) -> None:
         while True:
             await asyncio.sleep(self._settings.reconcile_seconds)
-            queued = await self._performer.queued()
-            self._core.lost(queued, time.time())
+            self._core.lost(await self._performer.queued(), time.monotonic())
             self._news.set()

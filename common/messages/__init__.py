@@ -20,6 +20,19 @@ from common.messages.facts import (
     RunStarted,
 )
 from common.messages.judgement import Difference, Feedback, Judgement, Measurement, Outcome
+from common.messages.kv import (
+    MemoryReserved,
+    PoolAnnounced,
+    PoolGrown,
+    PoolReleased,
+    PoolShrunk,
+    ReleaseMemory,
+    ReservationDecided,
+    ReservationEnded,
+    ReserveMemory,
+    TransfersPaused,
+    TransfersResumed,
+)
 from common.messages.ops import (
     AttemptFailed,
     AttemptRevoked,

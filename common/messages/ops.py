@@ -106,7 +106,7 @@ class LeaseReleased(Message, frozen=True, kw_only=True):
     lease: int
     seconds: float
     reason: str = "done"
-    """`done`, `lost` or `cancelled`."""
+    """`done`, `failed`, `lost` or `cancelled`."""
 
 
 class DeviceAssigned(Message, frozen=True, kw_only=True):

@@ -5,17 +5,22 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from common.bus import Bus
+from common.bus import Bus, LeaseLost
 from common.devices import Device
-from common.judge import Artefact, Judge
+from common.judge import Artefact, Judge, JudgeFault
 from common.messages import Job, Judgement, Profile, Stage, TaskSource, Verdict
 from common.worker.device import Devices
 
 Step = Callable[[TaskSource, Artefact, Device], Awaitable[Judgement]]
 
 
-class LeaseGone(Exception):
-    """The device was lost while the job ran on it: whatever was measured does not count."""
+class AttemptFault(Exception):
+    """The attempt failed through no fault of the candidate, on `device` where it had got so far."""
+
+    def __init__(self, reason: str, device: str | None, *, quarantine: bool = False) -> None:
+        super().__init__(reason)
+        self.device = device
+        self.quarantine = quarantine
 
 
 class Attempt:
@@ -27,14 +32,22 @@ class Attempt:
         self._result = Verdict if stage is Stage.VALIDATE else Profile
 
     async def run(self, job: Job, taken_at: float) -> Judgement:
-        """Judge and publish. Raises JudgeFault or LeaseGone where the attempt failed."""
-        compiled = await self._judge.compile(job.task, job.source)
+        """Judge and publish. Raises AttemptFault."""
+        try:
+            compiled = await self._judge.compile(job.task, job.source)
+        except JudgeFault as fault:
+            raise AttemptFault(str(fault), None) from fault
         if isinstance(compiled, Judgement):
             await self._publish(job, compiled, taken_at, None, None)
             return compiled
         async with self._devices.hold(job) as (device, lease):
-            judgement = await self._on_device(job, compiled, device, lease.lost)
-            await lease.check()
+            try:
+                judgement = await self._on_device(job, compiled, device, lease.lost)
+                await lease.check()
+            except JudgeFault as fault:
+                raise AttemptFault(str(fault), device.id, quarantine=fault.quarantine) from fault
+            except LeaseLost as fault:
+                raise AttemptFault(str(fault), None) from fault
         await self._publish(job, judgement, taken_at, device.id, lease.revision)
         return judgement
 
@@ -45,7 +58,7 @@ class Attempt:
         try:
             await asyncio.wait({step, watch}, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
-                raise LeaseGone(f"the lease on {device.id} was lost")
+                raise LeaseLost(f"the lease on {device.id} was lost: what was measured does not count")
             return step.result()
         finally:
             watch.cancel()

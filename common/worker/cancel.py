@@ -8,9 +8,12 @@ from common.messages import PREFIX, Cancel, Job
 
 
 def concerns(cancel: Cancel, job: Job) -> bool:
-    if (cancel.run, cancel.iteration) != (job.run, job.iteration):
+    """Iterations of a run follow each other: a cancelled one takes those before it along."""
+    if cancel.run != job.run:
         return False
-    if cancel.candidate is not None and cancel.candidate != job.candidate:
+    if cancel.candidate is None:
+        return job.iteration <= cancel.iteration
+    if (cancel.iteration, cancel.candidate) != (job.iteration, job.candidate):
         return False
     return cancel.attempt is None or job.attempt <= cancel.attempt
 
@@ -28,11 +31,8 @@ class Cancellations:
 
     async def withdrawn(self, job: Job) -> bool:
         """Whether the job was withdrawn before it was taken."""
-        table = self._bus.table(STATE)
-        for what in ("all", job.candidate):
-            if await table.get(f"cancel.{job.run}.{job.iteration}.{what}") is not None:
-                return True
-        return False
+        entry = await self._bus.table(STATE).get(f"cancel.{job.run}")
+        return entry is not None and concerns(entry.decode(Cancel), job)
 
     def register(self, task: asyncio.Task[None], job: Job) -> None:
         self._running[task] = job

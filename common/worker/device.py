@@ -35,12 +35,16 @@ class Devices:
         """Wait for a device and hold it for the block. The lease's `lost` event is set where it expired meanwhile."""
         async with AsyncExitStack() as stack:
             device, lease = await self._take(job, stack)
-            since = time.time()
+            since, reason = time.monotonic(), "failed"
             await self._tell_taken(device, lease, job)
             try:
                 yield device, lease
+                reason = "done"
+            except asyncio.CancelledError:
+                reason = "cancelled"
+                raise
             finally:
-                await self._tell_released(device, lease, since)
+                await self._tell_released(device, lease, time.monotonic() - since, reason)
 
     async def _take(self, job: Job, stack: AsyncExitStack) -> tuple[Device, Lease]:
         while True:
@@ -59,9 +63,8 @@ class Devices:
             run=job.run, iteration=job.iteration, candidate=job.candidate,
         ))
 
-    async def _tell_released(self, device: Device, lease: Lease, since: float) -> None:
-        now = time.time()
+    async def _tell_released(self, device: Device, lease: Lease, seconds: float, reason: str) -> None:
         await self._bus.emit(LeaseReleased(
-            device=device.id, worker=self._bus.name, at=now, stage=self._stage, lease=lease.revision,
-            seconds=now - since, reason="lost" if lease.lost.is_set() else "done",
+            device=device.id, worker=self._bus.name, at=time.time(), stage=self._stage, lease=lease.revision,
+            seconds=seconds, reason="lost" if lease.lost.is_set() else reason,
         ))

@@ -7,12 +7,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 from common.background import background
-from common.bus import Bus, LeaseLost, Task
+from common.bus import Bus, Task
 from common.devices import Device
-from common.judge import Judge, JudgeFault
+from common.judge import Judge
 from common.logs import get_logger
-from common.messages import PREFIX, AttemptFailed, AttemptStarted, Job, Stage
-from common.worker.attempt import Attempt, LeaseGone
+from common.messages import PREFIX, AttemptFailed, AttemptStarted, Job, Profile, Stage, Verdict
+from common.worker.attempt import Attempt, AttemptFault
 from common.worker.beat import Heart
 from common.worker.cancel import Cancellations
 from common.worker.device import Devices
@@ -86,33 +86,35 @@ class Worker:
         if reason := await self._needless(job):
             log.info("job.dropped", job=identity(job), reason=reason)
         elif task.delivery_count > self._settings.deliveries:
-            await self._failed(job, f"{task.delivery_count - 1} workers died with it")
+            await self._failed(job, AttemptFault(f"{task.delivery_count - 1} workers died with it", None))
         else:
             await self._work_on(job, task.delivery_count, taken_at)
         await task.done()
 
     async def _needless(self, job: Job) -> str | None:
-        """Why a job needs no work (any more)."""
-        if await self._bus.history(f"{PREFIX}.res.{identity(job)}"):
+        """Why a job needs no work (any more). A result of an earlier attempt was revoked, and its deadline is for the
+        scheduler to keep: this host's clock may be wrong."""
+        results = [d.message for d in await self._bus.history(f"{PREFIX}.res.{identity(job)}")]
+        if any(isinstance(result, Verdict | Profile) and result.attempt >= job.attempt for result in results):
             return "its result exists"
-        if await self._cancellations.withdrawn(job):
-            return "withdrawn"
-        return "past its deadline" if time.time() > job.deadline else None
+        return "withdrawn" if await self._cancellations.withdrawn(job) else None
 
     async def _work_on(self, job: Job, delivery: int, taken_at: float) -> None:
         self.heart.working_on(identity(job))
         await self._bus.record(AttemptStarted(**_address(self._bus, job), delivery=delivery))
         try:
             judgement = await self._attempt.run(job, taken_at)
-        except (JudgeFault, LeaseGone, LeaseLost) as fault:
-            await self._failed(job, str(fault))
+        except AttemptFault as fault:
+            await self._failed(job, fault)
         else:
             log.info("job.judged", job=identity(job), attempt=job.attempt, outcome=judgement.outcome)
 
-    async def _failed(self, job: Job, reason: str) -> None:
+    async def _failed(self, job: Job, fault: AttemptFault) -> None:
         """The attempt is over without a result; the scheduler issues the next one."""
-        log.warning("attempt.failed", job=identity(job), attempt=job.attempt, reason=reason)
-        await self._bus.record(AttemptFailed(**_address(self._bus, job), reason=reason))
+        log.warning("attempt.failed", job=identity(job), attempt=job.attempt, device=fault.device, reason=str(fault))
+        await self._bus.record(AttemptFailed(
+            **_address(self._bus, job), reason=str(fault), device=fault.device, quarantine=fault.quarantine,
+        ))
 
 
 def identity(job: Job) -> str:
