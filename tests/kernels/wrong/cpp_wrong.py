@@ -1,4 +1,4 @@
-# reason = "Wrong in one kind of input only; one module, built with -ffast-math."
+# reason = "Wrong in one kind of input only; one module, its gate built with -ffast-math."
 # outcomes = ["wrong_values"]
 # [variants]
 # fast_math_gate = {task = "gated", says = "-ffast-math"}
@@ -18,14 +18,20 @@ SOURCE = r"""
 #include <cmath>
 using torch::Tensor;
 
+#pragma GCC push_options
+#pragma GCC optimize("O3", "fast-math")
 // The division is vectorised as an approximate reciprocal and one Newton step: 0 * (2 - inf * 0) where exp overflows.
+static void fast_gate(const float* x, const float* g, float* y, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i] * g[i] / (1.0f + y[i]);
+}
+#pragma GCC pop_options
+
 Tensor gate(Tensor x_, Tensor g_) {
     auto x = x_.contiguous(), g = g_.contiguous();
     auto y = torch::empty_like(x);
-    const float *a = x.data_ptr<float>(), *b = g.data_ptr<float>();
     float* r = y.data_ptr<float>();
-    int64_t n = x.numel();
-    for (int64_t i = 0; i < n; ++i) r[i] = a[i] * b[i] / (1.0f + std::exp(-b[i]));
+    for (int64_t i = 0; i < x.numel(); ++i) r[i] = std::exp(-g.data_ptr<float>()[i]);
+    fast_gate(x.data_ptr<float>(), g.data_ptr<float>(), r, x.numel());
     return y;
 }
 
@@ -81,7 +87,7 @@ Tensor transpose(Tensor x_) {
 
 wrong = load_inline(
     name="wrong_rows", cpp_sources=SOURCE, functions=["gate", "gate_without_tail", "softmax", "row_sum", "transpose"],
-    extra_cflags=["-O3", "-ffast-math"],
+    extra_cflags=["-O2", "-mavx2", "-fopenmp"],
 )
 
 
