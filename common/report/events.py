@@ -42,7 +42,11 @@ def write(path: Path, events: Iterable[Message]) -> None:
 
 def read(path: Path) -> list[Message]:
     """The events of a file. UsageError naming the line that is not one."""
-    return [_line(path, number, line) for number, line in enumerate(path.read_bytes().splitlines(), 1) if line]
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return [_line(path, number, line) for number, line in enumerate(lines, 1) if line]
 
 
 def _line(path: Path, number: int, line: bytes) -> Message:

@@ -1,0 +1,93 @@
+"""Every command's bad input: one line that says what to do, exit code 2, nothing half-written."""
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from common.cli import main
+from tests.pipeline.recordings import TASK, kernel
+from tests.pipeline.test_run import specgen
+
+CASES = [
+    ([], 0, "usage: specgen COMMAND"),
+    (["fly"], 2, "no command 'fly'"),
+    (["up", "--validators", "many"], 2, "invalid int value"),
+    (["up", "extra"], 2, "unrecognized arguments"),
+    (["submit", "TASK"], 2, "name one model"),
+    (["submit", "MISSING", "--llm", "http://127.0.0.1:9"], 2, "cannot read"),
+    (["submit", "TASK", "--llm", "http://127.0.0.1:9"], 2, "no endpoint answers"),
+    (["cancel"], 2, "RUN"),
+    (["report"], 2, "required"),
+    (["report", "--events", "MISSING"], 2, "cannot read"),
+    (["report", "--events", "TASK"], 2, ":1: not an event"),
+    (["check", "TASK"], 2, "KERNEL.py"),
+    (["check", "MISSING", "KERNEL"], 2, "cannot read"),
+    (["check", "TASK", "MISSING"], 2, "cannot read"),
+    (["check", "KERNEL", "KERNEL"], 2, "no class Model"),
+    (["check", "TASK", "KERNEL", "--precision", "fp8"], 2, "invalid choice"),
+    (["check", "TASK", "KERNEL", "--device", "cuda"], 2, "no GPU"),
+    (["doctor", "--device", "tpu"], 2, "invalid choice"),
+    (["tap", "a b"], 2, "is no pattern"),
+    (["tap", "evt.>", "--since", "soon"], 2, "since"),
+    (["dead", "show"], 2, ""),
+    (["record"], 2, "--upstream"),
+]
+NEEDS_SYSTEM = [["status"], ["cancel", "r"], ["resume", "r"], ["report", "r"], ["tap", "evt.>"], ["dead", "list"]]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "TASK").write_text(TASK)
+    (tmp_path / "KERNEL").write_text(kernel("passed", 1))
+    return tmp_path
+
+
+def call(files: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The command in this process. Names in capitals are files of the folder."""
+    known = {"TASK", "KERNEL", "MISSING"}
+    words = [str(files / word) if word in known else word for word in arguments]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(files))
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    printed = capsys.readouterr()
+    return code, printed.err if code else printed.out
+
+
+@pytest.mark.parametrize(("arguments", "code", "says"), CASES, ids=[" ".join(case[0]) or "nothing" for case in CASES])
+def test_bad_input(
+    files: Path, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(os.listdir(files))
+    if "cuda" in arguments and shutil.which("nvidia-smi"):
+        pytest.skip("there is a GPU")
+    returned, output = call(files, arguments, capsys)
+    assert returned == code, output
+    assert says in output, output
+    assert code == 0 or len(output.strip().splitlines()) == 1, output
+    assert sorted(os.listdir(files)) == before
+
+
+@pytest.mark.parametrize("arguments", NEEDS_SYSTEM, ids=" ".join)
+def test_without_a_system_a_command_says_how_to_start_one(
+    files: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, output = call(files, arguments, capsys)
+    assert code in (1, 2) and "specgen up" in output and len(output.strip().splitlines()) == 1, output
+
+
+@pytest.mark.parametrize("name", ["run", "up", "submit", "status", "cancel", "resume", "report", "tap", "dead", "check",
+                                  "doctor", "record"])
+def test_help_shows_examples(files: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, output = call(files, [name, "--help"], capsys)
+    assert code == 0 and "examples:" in output and f"specgen {name}" in output
+
+
+def test_an_unknown_setting_is_refused_by_name(files: Path) -> None:
+    done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_PAIR="3")
+    assert done.returncode == 2 and "did you mean SPECGEN_JUDGE_PAIRS" in done.stderr
