@@ -25,7 +25,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.traces import Timed, Trace
+from bench.traces import DIRECT, TIMED, Timed, Trace, default_files, load, load_timed
 
 Rule = Literal["draft", "mixture", "sibling", "null"]
 RULES: tuple[Rule, ...] = ("draft", "mixture", "sibling")
@@ -53,14 +53,17 @@ class Pool:
         self._reasoning = _by_task(t for t in reasoning if t.complete)
         self._direct = _by_task(direct)
         self._speeds: dict[str, list[float]] = defaultdict(list)
+        self.judge_seconds: list[float] = []
+        """How long judging a candidate took, recorded."""
         for candidate in timed:
+            self.judge_seconds.append(candidate.judge_seconds)
             self._speeds[candidate.task].append(candidate.speedup)
         self._all_speeds = [s for speeds in self._speeds.values() for s in speeds] or [1.0]
         self._kept: dict[str, list[tuple[int, float]]] = {}
 
     def main(self, trace: Trace, seed: int) -> Answer:
         """The recorded answer of a trace."""
-        return self._answer(trace, seed, "main")
+        return self._answer(trace, seed, trace.id)
 
     def fork(self, rule: Rule, trace: Trace, char: int, ordinal: int, seed: int) -> Answer:
         """The answer of a fork of `trace` at a character; `ordinal` numbers the iteration's forks."""
@@ -112,7 +115,7 @@ class Pool:
         if not samples:
             return _failed(trace, which)
         chosen = _random(seed, trace.id, which).choice(samples)
-        return self._answer(chosen, seed, chosen.id)
+        return self._answer(chosen, seed, f"{trace.id}<-{chosen.id}")
 
     def _answer(self, trace: Trace, seed: int, key: str) -> Answer:
         speeds = self._speeds.get(trace.task) or self._all_speeds
@@ -162,3 +165,8 @@ def _share(body: str, final: set[str]) -> float:
 
 def _random(seed: int, *parts: str) -> random.Random:
     return random.Random(":".join((str(seed), *parts)))
+
+
+def default_pool(recorded: Iterable[Trace]) -> Pool:
+    """The pool of the recordings that are there, besides the reasoning traces at hand."""
+    return Pool(recorded, load(default_files(DIRECT)), load_timed(default_files(TIMED)))

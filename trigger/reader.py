@@ -1,30 +1,30 @@
-"""Reads one main generation: deltas in, effects out. The same code reads live, after a restart and in a benchmark."""
+"""Reads one main generation: deltas in, signals out."""
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from common.messages import TokenDelta
-from trigger import first
-from trigger.effects import Abort, Fork
 from trigger.parse import Parser
-from trigger.settings import TriggerSettings
 from trigger.signals import Signal
 from trigger.stream import Arrival, Stream
 
-Effect = Fork | Abort
+USUAL_RATE = 50.0
+"""Tokens a second, until the stream itself says."""
+_RATE_AFTER = 1.0
 
 
 class Reader:
-    """`asked` are the characters at which this generation was forked before its reader began (a restart)."""
+    """Mutable, with one owner. Only reasoning gives signals to fork at: an answer is a candidate by itself. Either may
+    repeat itself."""
 
-    def __init__(self, settings: TriggerSettings, asked: Iterable[int] = ()) -> None:
+    def __init__(self) -> None:
         self.stream = Stream()
-        self._settings = settings
-        self._policy = first.FirstState(tuple(asked))
-        self._reasoning, self._answer = Parser(), Parser()
-        self._thinks = True
+        self._start(0)
 
-    def read(self, delta: TokenDelta) -> tuple[Arrival, list[Effect]]:
+    def _start(self, first_char: int) -> None:
+        self._reasoning, self._answer = Parser(first_char), Parser()
+        self._thinks = True
+        self._started = first_char > 0
+
+    def read(self, delta: TokenDelta) -> tuple[Arrival, list[Signal]]:
         """Take in one delta. After GAP nothing was taken in: read the missing ones first."""
         arrival = self.stream.accept(delta)
         if arrival is Arrival.NEXT:
@@ -33,35 +33,40 @@ class Reader:
             return arrival, self._again()
         return arrival, []
 
-    def skip_to(self, delta: TokenDelta) -> list[Effect]:
-        """Begin anew at `delta`: what came before it is lost. Forks asked for stay known."""
+    def skip_to(self, delta: TokenDelta) -> list[Signal]:
+        """Begin anew at `delta`: what came before it is lost."""
         self.stream = Stream(delta.seq)
         self._start(delta.first_char)
         return self.read(delta)[1]
 
-    def _start(self, first_char: int) -> None:
-        self._reasoning, self._answer = Parser(first_char), Parser()
-        self._thinks = True
-
-    def _again(self) -> list[Effect]:
-        """From the start. Positions already asked for stay in the policy's state, so nothing is asked for twice."""
+    def _again(self) -> list[Signal]:
+        """From the start, every signal once more: whoever decides knows what was asked for before."""
         self._start(self.stream.deltas[0].first_char)
-        return [effect for delta in self.stream.deltas for effect in self._parse(delta)]
+        return [signal for delta in self.stream.deltas for signal in self._parse(delta)]
 
-    def _parse(self, delta: TokenDelta) -> list[Effect]:
-        """Only reasoning is forked: an answer is a candidate by itself. Either may repeat itself."""
+    def _parse(self, delta: TokenDelta) -> list[Signal]:
         if delta.channel == "reasoning" and self._thinks:
-            return self._decide(self._reasoning.feed(delta.text))
+            return self._beginning() + self._reasoning.feed(delta.text)
         ended = self._reasoning.close() if self._thinks else []
         self._thinks = False
-        repeats = [s for s in self._answer.feed(delta.text) if s.kind == "repeating"]
-        return self._decide(ended + repeats)
+        return ended + [signal for signal in self._answer.feed(delta.text) if signal.kind == "repeating"]
 
-    def _decide(self, signals: list[Signal]) -> list[Effect]:
-        effects: list[Effect] = []
-        for signal in signals:
-            if signal.kind == "repeating":
-                effects.append(Abort(reason="repeating", numbers={"at_char": float(signal.end)}))
-            self._policy, forks = first.step(self._settings, self._policy, signal)
-            effects += forks
-        return effects
+    def _beginning(self) -> list[Signal]:
+        if self._started:
+            return []
+        self._started = True
+        return [Signal(kind="started", start=0, end=0, seen=0)]
+
+    @property
+    def end(self) -> int:
+        """Characters read."""
+        last = self.stream.deltas[-1]
+        return last.first_char + len(last.text)
+
+    def rate(self) -> float:
+        """Tokens a second so far; deltas count for tokens where no ids are reported."""
+        first, last = self.stream.deltas[0], self.stream.deltas[-1]
+        if last.at - first.at < _RATE_AFTER:
+            return USUAL_RATE
+        tokens = len(self.stream.deltas) if last.token_ids is None else last.first_token - first.first_token
+        return max(1.0, tokens / (last.at - first.at))

@@ -59,7 +59,8 @@ def step(state: RunState, fact: Fact) -> RunState:
 def _folded(state: RunState, fact: Fact) -> RunState:
     match fact:
         case RunStarted():
-            changes = {"speculate": fact.speculate, "policy": fact.stop, "allow_library": fact.task.allow_library}
+            policy = fact.stop if fact.stop in stop.POLICIES else "never"
+            changes = {"speculate": fact.speculate, "policy": policy, "allow_library": fact.task.allow_library}
         case IterationStarted():
             began = {"iteration": fact.iteration, "last": fact.iteration, "H": fact.H}
             changes = {**began, "barred": frozenset(), "wanted": None}

@@ -1,36 +1,53 @@
-"""Wiring: facts and tokens in, requests out. Everything that decides is in `run.py` and `reader.py`."""
+"""Wiring: facts, tokens and heartbeats in, requests out. `run.py` decides on stops, `decide.py` on forks."""
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterable
+
+import msgspec
 
 from common.background import background
 from common.bus import Bus, Delivery
 from common.logs import get_logger
-from common.messages import PREFIX, AbortRequest, Fact, ForkRequest, StopRequest, TokenDelta, pattern
+from common.messages import PREFIX, Fact, ForkRequest, RunStarted, TokenDelta, pattern
 from common.settings import load
-from trigger import run
-from trigger.effects import Abort
-from trigger.reader import Effect, Reader
+from trigger import fetch, run, stop
+from trigger.capacity import Capacity
+from trigger.decide import decide
+from trigger.effects import Abort, Fork
+from trigger.ledger import Ledger
+from trigger.policy import ForkState
+from trigger.reader import Reader
+from trigger.requests import abort_request, fork_request, stop_request
 from trigger.settings import TriggerSettings
-from trigger.stream import Arrival
+from trigger.signals import Signal
+from trigger.situation import Situation
 
 log = get_logger()
 _UNKNOWN = run.RunState()
-_REFETCHES, _REFETCH_SECONDS = 40, 0.05
 
 
-async def serve(bus: Bus, stop: asyncio.Event) -> None:
-    """Work until `stop` is set. A failure of either reader ends the service; its supervisor starts it again."""
+async def serve(bus: Bus, end: asyncio.Event) -> None:
+    """Work until `end` is set. A failure of any reader ends the service; its supervisor starts it again."""
     trigger = Trigger(bus, load("trigger", TriggerSettings))
     tokens, facts = bus.listen(pattern(TokenDelta, generation="main")), bus.follow(f"{PREFIX}.evt.>")
-    async with tokens, facts, background() as tasks:
+    workers = bus.follow(f"{PREFIX}.ops.*.worker.*", since="last")
+    async with tokens, facts, workers, background() as tasks:
         await trigger.read_facts(facts.past())
         log.info("trigger.reading")
+        tasks.start(trigger.read_workers(workers))
         tasks.start(trigger.read_facts(facts))
         tasks.start(trigger.read_tokens(tokens))
-        await stop.wait()
+        await end.wait()
+
+
+class _Reading(msgspec.Struct):
+    """The main generation of an open iteration."""
+
+    reader: Reader
+    forks: ForkState
 
 
 class Trigger:
@@ -40,11 +57,18 @@ class Trigger:
     def __init__(self, bus: Bus, settings: TriggerSettings) -> None:
         self._bus = bus
         self._settings = settings
+        self._capacity = Capacity()
         self._runs: dict[str, run.RunState] = {}
-        self._readers: dict[tuple[str, int], Reader] = {}
+        self._ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
+        self._readings: dict[tuple[str, int], _Reading] = {}
         self._stopped: set[tuple[str, int]] = set()
         self._early: dict[str, TokenDelta] = {}
-        self._reading = asyncio.Lock()
+        self._in_turn = asyncio.Lock()
+
+    async def read_workers(self, workers: AsyncIterable[Delivery]) -> None:
+        async for delivery in workers:
+            if delivery.message is not None:
+                self._capacity.fold(delivery.message)
 
     async def read_facts(self, facts: AsyncIterable[Delivery]) -> None:
         """Fold every run's facts from the first one kept; ask for stops once the past is read."""
@@ -56,12 +80,17 @@ class Trigger:
                 await self._read_early()
 
     def _fold(self, fact: Fact) -> None:
-        state = run.step(self._runs.get(fact.run, _UNKNOWN), fact)
-        self._runs[fact.run] = state
-        for key in [key for key in self._readers if key[0] == fact.run and key[1] != state.iteration]:
-            del self._readers[key]
+        before = self._runs.get(fact.run, _UNKNOWN)
+        state = self._runs[fact.run] = run.step(before, fact)
+        if state.n > before.n:
+            self._ledgers[fact.run].fold(fact)
+        if isinstance(fact, RunStarted) and fact.stop not in stop.POLICIES:
+            log.error("stop.unknown", run=fact.run, policy=fact.stop, known=sorted(stop.POLICIES))
+        for key in [key for key in self._readings if key[0] == fact.run and key[1] != state.iteration]:
+            del self._readings[key]
         if state.ended:
             self._runs[fact.run] = run.RunState(n=state.n, ended=True)
+            self._ledgers.pop(fact.run, None)
 
     async def _ask_for_stops(self) -> None:
         for name, state in self._runs.items():
@@ -69,11 +98,7 @@ class Trigger:
             if wanted is None or iteration is None or (name, iteration) in self._stopped:
                 continue
             self._stopped.add((name, iteration))
-            request = StopRequest(
-                run=name, iteration=iteration, at=time.time(), candidate=wanted.candidate, reason=wanted.reason,
-                numbers=wanted.numbers,
-            )
-            await self._bus.record(request)
+            await self._bus.record(stop_request(wanted, name, iteration, time.time()))
             log.info("stop.requested", run=name, iteration=iteration, candidate=wanted.candidate, **wanted.numbers)
 
     async def read_tokens(self, tokens: AsyncIterable[Delivery]) -> None:
@@ -98,64 +123,38 @@ class Trigger:
                 await self._read(delta)
 
     async def _read(self, delta: TokenDelta) -> None:
-        async with self._reading:
-            await self._read_in_turn(delta)
+        async with self._in_turn:
+            reading = await self._reading(delta)
+            for signal in await fetch.read(self._bus, reading.reader, delta):
+                await self._decide(reading, signal, delta)
 
-    async def _read_in_turn(self, delta: TokenDelta) -> None:
-        reader = await self._reader(delta)
-        arrival, effects = reader.read(delta)
-        if arrival is Arrival.GAP:
-            effects = await self._read_missing(reader, delta)
-        for effect in effects:
-            await self._ask(effect, reader, delta)
-
-    async def _reader(self, delta: TokenDelta) -> Reader:
-        """The iteration's reader; a new one knows what was asked for before a restart."""
+    async def _reading(self, delta: TokenDelta) -> _Reading:
+        """A new one knows what was asked for before a restart."""
         key = (delta.run, delta.iteration)
-        if key not in self._readers:
+        if key not in self._readings:
             past = [d.message for d in await self._bus.history(pattern(ForkRequest, run=delta.run))]
-            asked = [r.at_char for r in past if isinstance(r, ForkRequest) and r.iteration == delta.iteration]
-            self._readers[key] = Reader(self._settings, asked)
-        return self._readers[key]
+            asked = [r for r in past if isinstance(r, ForkRequest) and r.iteration == delta.iteration]
+            spent = sum(r.k for r in asked if r.draft is None)
+            self._readings[key] = _Reading(Reader(), ForkState(tuple(r.at_char for r in asked), spent))
+        return self._readings[key]
 
-    async def _read_missing(self, reader: Reader, delta: TokenDelta) -> list[Effect]:
-        """Read what the stream holds, up to `delta`. A live message can arrive before the stream has stored those that
-        went before it, so what is not there yet is waited for; what the stream has dropped is skipped."""
-        effects: list[Effect] = []
-        for _ in range(_REFETCHES):
-            for delivery in await self._bus.history(delta.subject()):
-                if isinstance(delivery.message, TokenDelta):
-                    effects += self._read_stored(reader, delivery.message)
-            arrival, found = reader.read(delta)
-            if arrival is not Arrival.GAP:
-                return effects + found
-            await asyncio.sleep(_REFETCH_SECONDS)
-        return effects + self._skip_to(reader, delta)
+    async def _decide(self, reading: _Reading, signal: Signal, delta: TokenDelta) -> None:
+        situation = self._situation(reading.reader, signal, delta.run)
+        reading.forks, effects = decide(self._settings, reading.forks, signal, situation)
+        for effect in effects:
+            await self._ask(effect, reading.reader, delta)
 
-    def _read_stored(self, reader: Reader, delta: TokenDelta) -> list[Effect]:
-        """The stream is in order: a gap in it will not close."""
-        arrival, found = reader.read(delta)
-        return self._skip_to(reader, delta) if arrival is Arrival.GAP else found
-
-    def _skip_to(self, reader: Reader, delta: TokenDelta) -> list[Effect]:
-        log.warning("tokens.lost", run=delta.run, iteration=delta.iteration, before=delta.seq)
-        return reader.skip_to(delta)
-
-    async def _ask(self, effect: Effect, reader: Reader, delta: TokenDelta) -> None:
-        request = _request(effect, reader, delta, time.time())
-        await self._bus.record(request)
-        kind = "abort" if isinstance(effect, Abort) else "fork"
-        log.info(f"{kind}.requested", run=delta.run, iteration=delta.iteration, reason=effect.reason, **effect.numbers)
-
-
-def _request(effect: Effect, reader: Reader, delta: TokenDelta, at: float) -> ForkRequest | AbortRequest:
-    if isinstance(effect, Abort):
-        return AbortRequest(
-            run=delta.run, iteration=delta.iteration, generation=delta.generation, at=at, reason=effect.reason,
-            numbers=effect.numbers,
+    def _situation(self, reader: Reader, signal: Signal, name: str) -> Situation:
+        return self._ledgers[name].situation(
+            rate=reader.rate(), places=self._capacity.places(time.time()), behind=reader.end - signal.seen,
+            waiting=sum(ledger.waiting for ledger in self._ledgers.values()),
         )
-    at_token, at_char = reader.stream.boundary(effect.at_char)
-    return ForkRequest(
-        run=delta.run, iteration=delta.iteration, generation=delta.generation, at=at, at_token=at_token,
-        at_char=at_char, k=effect.k, reason=effect.reason, numbers=effect.numbers, draft=effect.draft,
-    )
+
+    async def _ask(self, effect: Fork | Abort, reader: Reader, delta: TokenDelta) -> None:
+        where = {"run": delta.run, "iteration": delta.iteration, "reason": effect.reason}
+        if isinstance(effect, Abort):
+            await self._bus.record(abort_request(effect, delta, time.time()))
+            log.warning("abort.requested", **where, **effect.numbers)
+        else:
+            await self._bus.record(fork_request(effect, reader.stream, delta, time.time()))
+            log.info("fork.requested", **where, k=effect.k, at_char=effect.at_char, **effect.numbers)

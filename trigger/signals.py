@@ -6,11 +6,12 @@ from typing import Literal
 import msgspec
 
 Kind = Literal[
-    "kernel_completed", "wrapper_completed", "model_completed", "function_completed", "fence_closed", "announced",
-    "decided", "revised", "silence", "repeating",
+    "started", "kernel_completed", "wrapper_completed", "model_completed", "function_completed", "fence_closed",
+    "announced", "decided", "revised", "silence", "repeating",
 ]
-"""The body of a kernel (CUDA, Triton, or C++ with parallel loops), of a host wrapper, of `ModelNew` or of any other
-function; a closed fence; phrases; a long stretch without any of these; a generation that repeats itself."""
+"""The very beginning, before any reasoning; the body of a kernel (CUDA, Triton, or C++ with parallel loops), of a host
+wrapper, of `ModelNew` or of any other function; a closed fence; phrases; a long stretch without any of these; a
+generation that repeats itself."""
 
 STRUCTURAL: frozenset[Kind] = frozenset({
     "kernel_completed", "wrapper_completed", "model_completed", "function_completed", "fence_closed",
@@ -27,6 +28,8 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     seen: int
     """How much text had to be read to know it; `end` or a little more (a dedent shows on the next line)."""
     name: str = ""
+    digest: int = 0
+    """Of the code that is complete, without comments and layout: the same again says nothing new. 0 for phrases."""
     assemblable: bool = False
     """A kernel and what calls it both stand in the text: a fork has little left but to copy."""
     draft: str | None = None

@@ -53,6 +53,8 @@ class Stream:
     def boundary(self, at_char: int) -> tuple[int | None, int]:
         """The first boundary between deltas at or after a character, in tokens (None where none are reported) and
         characters. ValueError where it has not arrived."""
+        if at_char == 0:
+            return (None if self.deltas and self.deltas[0].token_ids is None else 0), 0
         at = bisect_left(self.deltas, at_char, key=_end)
         if at == len(self.deltas):
             raise ValueError(f"character {at_char} has not arrived yet")

@@ -90,7 +90,7 @@ def code(text: str) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("kind", "name", "source"), [
     ("kernel_completed", "scale", CUDA),
     ("wrapper_completed", "scale_cuda", HOST),
-    ("wrapper_completed", "scale_rows", OPENMP),
+    ("kernel_completed", "scale_rows", OPENMP),
     ("kernel_completed", "", LOOP),
     ("kernel_completed", "scale_kernel", TRITON),
     ("wrapper_completed", "scale", LAUNCH),

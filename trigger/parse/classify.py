@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 from trigger.parse.blocks import Block
 from trigger.signals import Kind
@@ -26,11 +27,11 @@ def _c(block: Block, text: str) -> Kind:
     if "__device__" in block.header:
         return "function_completed"
     body = text[len(block.header) :]
-    if _TENSOR.search(block.header):
-        return "wrapper_completed"
     if _LAUNCH.search(body):
         return "wrapper_completed"
-    return "kernel_completed" if _PARALLEL.search(body) and _LOOP.search(body) else "function_completed"
+    if _LOOP.search(body) and (_TENSOR.search(block.header) or _PARALLEL.search(body)):
+        return "kernel_completed"
+    return "wrapper_completed" if _TENSOR.search(block.header) else "function_completed"
 
 
 def _python(block: Block, text: str) -> Kind:
@@ -43,11 +44,16 @@ def _python(block: Block, text: str) -> Kind:
     return "function_completed"
 
 
-def launches(text: str) -> bool:
-    """Whether a kernel is launched in `text`."""
-    return bool(_LAUNCH.search(text))
+def calls(kind: Kind, block: Block, text: str) -> bool:
+    """Whether a block is what Python calls: a wrapper, a model that launches, or a CPU kernel that takes tensors."""
+    if kind == "kernel_completed":
+        return block.language == "c" and bool(_TENSOR.search(block.header))
+    return kind == "wrapper_completed" or (kind == "model_completed" and bool(_LAUNCH.search(text)))
 
 
-def holds_kernel(block: Block, text: str) -> bool:
-    """Whether a host function computes by itself: C++ with loops and no launch is a CPU kernel and its own wrapper."""
-    return block.language == "c" and bool(_LOOP.search(text)) and "<<<" not in text
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|#(?!include|define|pragma)[^\n]*", re.DOTALL)
+
+
+def code_digest(text: str) -> int:
+    """Equal for sources that are equal up to comments and layout; not 0."""
+    return zlib.crc32("".join(_COMMENT.sub("", text).split()).encode(errors="replace")) or 1

@@ -10,7 +10,7 @@ import re
 from trigger.parse import draft
 from trigger.parse.blocks import Block, Language
 from trigger.parse.c import CTracker
-from trigger.parse.classify import classify, holds_kernel, launches
+from trigger.parse.classify import calls, classify, code_digest
 from trigger.parse.lines import Begin, Line, Lines, Trailing
 from trigger.parse.prose import phrases
 from trigger.parse.python import PythonTracker
@@ -100,20 +100,21 @@ class Parser:
         start, first = self._fence
         source = draft.from_fence("\n".join(self._text[first + 1 : index]))
         assemblable = source is not None or self._assemblable()
-        self._signal("fence_closed", start, end, seen, assemblable=assemblable, draft=source)
+        digest = code_digest("\n".join(self._text[first + 1 : index]))
+        self._signal("fence_closed", start, end, seen, "", assemblable, source, digest)
         self._fence = None
 
     def _blocks(self, blocks: list[Block], seen: int) -> None:
         for block in blocks:
             text = self._source(block)
             kind = classify(block, text)
-            if kind == "kernel_completed" or holds_kernel(block, text):
+            if kind == "kernel_completed":
                 self._kernels.add(block.language)
-            if kind == "wrapper_completed" or (kind == "model_completed" and launches(text)):
+            if calls(kind, block, text):
                 self._callers.add(block.language)
             source = self._module(block) if kind == "model_completed" and self._fence is None else None
             assemblable = self._assemblable() and kind != "function_completed"
-            self._signal(kind, block.start, block.end, seen, block.name, assemblable, source)
+            self._signal(kind, block.start, block.end, seen, block.name, assemblable, source, code_digest(text))
 
     def _assemblable(self) -> bool:
         """A kernel and its caller stand in the text, in one language; which came first does not matter."""
@@ -145,10 +146,11 @@ class Parser:
 
     def _signal(
         self, kind: Kind, start: int, end: int, seen: int, name: str = "", assemblable: bool = False,
-        draft: str | None = None,
+        draft: str | None = None, digest: int = 0,
     ) -> None:
         if kind in _BREAKS_SILENCE:
             self._quiet_since = seen
         self._found.append(Signal(
-            kind=kind, start=start, end=end, seen=seen, name=name, assemblable=assemblable, draft=draft
+            kind=kind, start=start, end=end, seen=seen, name=name, assemblable=assemblable, draft=draft,
+            digest=digest,
         ))

@@ -1,0 +1,32 @@
+"""What a fork is decided from besides the text: plain numbers, handed in."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+History = Literal["fresh", "failing", "passing"]
+"""Of the run: its first iteration, iterations without a valid kernel so far, or a valid kernel to beat."""
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    rate: float = 50.0
+    """Tokens a second of the main generation."""
+    latency: float = 20.0
+    """Seconds from a candidate's proposal to its final outcome, as this run has seen them."""
+    places: int | None = None
+    """Jobs the workers take at once, all together; None where no worker has been heard of."""
+    waiting: int = 0
+    """Candidates, of all runs, proposed and without an outcome."""
+    running: int = 0
+    """Forks of this iteration that still generate."""
+    nothing_pending: float = 1.0
+    """Probability that none of the forks and candidates under way ends the iteration."""
+    history: History = "fresh"
+    lengths: tuple[int, ...] = ()
+    """Reasoning tokens of the run's earlier iterations that ended by themselves."""
+    outcomes: Mapping[str, tuple[int, int]] = {}
+    """Forks of this run by signal: (would end an iteration, would not)."""
+    behind: int = 0
+    """Characters by which the text is ahead of the signal: more than 0 only when a text is read again."""
