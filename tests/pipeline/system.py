@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,17 @@ class System:
             return pid
         return 0
 
+    def kill_everything(self) -> None:
+        """kill -9 `specgen up` and all it started, as a power cut would."""
+        pids = [*descendants(self.process.pid), self.process.pid]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        end = time.monotonic() + 20
+        while alive(pids) and time.monotonic() < end:
+            time.sleep(0.05)
+
     async def submit(self, name: str, task: Path, url: str, **fields: Any) -> str:
         fields.setdefault("budget", Budget(iterations=fields.pop("iterations", 2)))
         fields.setdefault("drain_seconds", 90.0)
@@ -104,8 +115,10 @@ class System:
 
 
 @asynccontextmanager
-async def system(state: Path, *arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[System]:
-    """`specgen up` on `state` until the block ends; it must then end in order and leave no process."""
+async def system(
+    state: Path, *arguments: str, env: dict[str, str] | None = None, orderly: bool = True
+) -> AsyncIterator[System]:
+    """`specgen up` on `state` until the block ends; if `orderly` it must then end in order and leave no process."""
     command = [sys.executable, "-m", "common.cli", "up", "--state", str(state), *arguments]
     log = state.parent / f"{state.name}.log"
     process = await asyncio.to_thread(start, command, log, {**os.environ, **(env or {})})
@@ -113,6 +126,8 @@ async def system(state: Path, *arguments: str, env: dict[str, str] | None = None
         bus = await connect(BusSettings(state_dir=str(state)), process, log)
         async with bus:
             yield System(process, bus, state)
+        if not orderly:
+            return
         started = list(descendants(process.pid))
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 60) == 0, log.read_text()[-2000:]

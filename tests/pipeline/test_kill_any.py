@@ -92,3 +92,23 @@ async def test_everything_dies_at_random_moments(up: System, material: tuple[Pat
     for events in await ended:
         accounted(events)
         assert summarise(events).reason == "iterations", f"seed {SEED}, kills {kills}"
+
+
+async def test_a_rolling_restart_under_load_loses_nothing(up: System, material: tuple[Path, str]) -> None:
+    """Every service is asked to end in turn, as an update would, while a run is under way; each is started again."""
+    task, url = material
+    run = await up.submit("rolling", task, url, budget=Budget(iterations=3), stop="never")
+    ended = asyncio.create_task(up.ended(run))
+    for name in ("trigger", "scheduler", "generator", "validator", "profiler"):
+        before = up.pids(name)
+        for pid in before:
+            os.kill(pid, signal.SIGTERM)
+        async with asyncio.timeout(60):
+            while set(before) & set(up.pids(name)) or not up.pids(name):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+    events = await ended
+    accounted(events)
+    summary = summarise(events)
+    assert (summary.reason, len(summary.iterations)) == ("iterations", 3)
+    assert summary.attempts_failed == 0, "a service that ends in order hands its work back"
+    assert {i.reason for i in summary.iterations} <= {"answered", "stopped"}
