@@ -63,6 +63,14 @@ class Directory:
         """Blocks that can be read."""
         return sum(page.ready for page in self._blocks.values())
 
+    def room(self, chunks: int) -> int:
+        """Blocks that could be stored with `chunks` more without evicting one."""
+        return sum(map(len, self._free.values())) + chunks * self._per_chunk
+
+    def has(self, key: bytes) -> bool:
+        """Whether the block is there or being written."""
+        return key in self._blocks
+
     def _busy(self, chunk: int) -> bool:
         return any(place[0] == chunk for places in self._held.values() for place in places)
 

@@ -5,6 +5,7 @@
 from common.messages.base import PREFIX, Fact, Message, decode, encode, pattern
 from common.messages.campaign import Budget, CancelRun, Llm, RunSubmitted, TaskSource
 from common.messages.commands import AbortRequest, ForkRequest, StopRequest
+from common.messages.engine import EngineMeasured
 from common.messages.facts import (
     CandidateDuplicated,
     CandidateProposed,
@@ -52,9 +53,11 @@ __all__ = [
     "ALL", "PREFIX",
     "AbortRequest", "Assignment", "AttemptFailed", "AttemptRevoked", "AttemptStarted", "Budget", "Cancel", "CancelRun",
     "CandidateDuplicated", "CandidateProposed", "CandidateSettled", "DeadLetter", "DeviceAssigned", "Difference",
-    "Fact", "Feedback", "ForkRequest", "GenerationEnded", "GenerationStarted", "IterationEnded", "IterationStarted",
-    "Job", "Judgement", "LeaseReleased", "LeaseTaken", "Llm", "Measurement", "Message", "Outcome", "Profile",
-    "QueueDepth", "RequestIgnored", "Result", "ResultAccepted", "ResultIgnored", "RunEnded", "RunStarted",
-    "RunSubmitted", "Stage", "StopRequest", "TaskSource", "TokenDelta", "TokenJournal", "Verdict", "WorkerBeat",
-    "WorkerLeft", "decode", "encode", "message_type", "pattern",
+    "EngineMeasured", "Fact", "Feedback", "ForkRequest", "GenerationEnded", "GenerationStarted", "IterationEnded",
+    "IterationStarted", "Job", "Judgement", "LeaseReleased", "LeaseTaken", "Llm", "Measurement", "MemoryReserved",
+    "Message", "Outcome", "PoolAnnounced", "PoolGrown", "PoolReleased", "PoolShrunk", "Profile", "QueueDepth",
+    "ReleaseMemory", "RequestIgnored", "ReservationDecided", "ReservationEnded", "ReserveMemory", "Result",
+    "ResultAccepted", "ResultIgnored", "RunEnded", "RunStarted", "RunSubmitted", "Stage", "StopRequest", "TaskSource",
+    "TokenDelta", "TokenJournal", "TransfersPaused", "TransfersResumed", "Verdict", "WorkerBeat", "WorkerLeft",
+    "decode", "encode", "message_type", "pattern",
 ]

@@ -1,0 +1,266 @@
+"""Answers engines: joins the pool's rules with its memory and its sessions. No sockets and no clock in here."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from common.logs import get_logger
+from kvstore import wire
+from kvstore.geometry import Space
+from kvstore.memory import Owner
+from kvstore.memory.base import Segment
+from kvstore.pool import Pool, Refused
+from kvstore.wire import (
+    Ask,
+    FromEngine,
+    FromService,
+    Handles,
+    Hello,
+    Offer,
+    Packet,
+    Pause,
+    Pin,
+    Quiet,
+    Read,
+    Refusal,
+    Reserve,
+    Resume,
+    Revoke,
+    State,
+    Touch,
+    Unmapped,
+    Welcome,
+    Wrote,
+)
+
+log = get_logger()
+Send = Callable[[FromService, int | None], None]
+"""Sends a packet with a descriptor, which it closes; never blocks and never fails."""
+
+
+@dataclass(eq=False)
+class Session:
+    """One connection of an engine. `hello` is None until it has introduced itself, `over` once it was refused."""
+
+    number: int
+    send: Send
+    hello: Hello | None = None
+    over: bool = False
+    quiet: bool = True
+    """A worker that acknowledged the last pause, or was never told of one."""
+    offered: set[int] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """Unique in this service."""
+        return f"{self.hello.engine}/{self.hello.role}-{self.number}" if self.hello else f"session-{self.number}"
+
+    def reply(self, packet: FromService) -> None:
+        self.send(packet, None)
+
+
+class Desk:
+    """Every method is called from one thread, none waits. `on_change` is called when a peer gave something up, or
+    a space needs a chunk."""
+
+    def __init__(self, device: str, pool: Pool, memory: Owner, on_change: Callable[[], None] = lambda: None) -> None:
+        self.device = device
+        self.pool = pool
+        self.paused = False
+        self._on_change = on_change
+        self._memory = memory
+        self._segments: dict[int, Segment] = {}
+        self._sessions: set[Session] = set()
+
+    # Sessions
+
+    def opened(self, session: Session) -> None:
+        self._sessions.add(session)
+
+    def closed(self, session: Session) -> None:
+        """The peer's process has unmapped everything, or died, which is the same."""
+        self._sessions.discard(session)
+        self.pool.gone(session.name)
+        if session.hello is not None and not any(self._of_engine(session.hello.engine)):
+            for directory in self.pool.directories().values():
+                directory.forget(session.hello.engine)
+        self._on_change()
+
+    def received(self, session: Session, data: bytes) -> None:
+        """Handle one packet. One that makes no sense ends the session's rights, not the service."""
+        if session.over:
+            return
+        try:
+            self._handle(session, wire.from_engine(data))
+        except (Refused, ValueError) as error:
+            self.refuse(session, str(error))
+
+    def refuse(self, session: Session, reason: str) -> None:
+        log.warning("session.refused", session=session.name, reason=reason)
+        session.over = True
+        session.reply(Refusal(reason=reason))
+
+    def workers(self) -> list[Session]:
+        return [s for s in self._sessions if s.hello is not None and s.hello.role == "worker"]
+
+    def blockers(self) -> str:
+        """Who keeps revoked chunks or goes on copying, for the one that waits for it."""
+        held = {name for chunk in self.pool.leaving() for name in self.pool.chunks[chunk].peers}
+        loud = {s.name for s in self.workers() if not s.quiet} if self.paused else set()
+        parts = [f"{names} {what}" for names, what in (
+            (", ".join(sorted(held)), f"has not unmapped chunks {sorted(self.pool.leaving())}"),
+            (", ".join(sorted(loud)), "still transfers"),
+        ) if names]
+        return "; ".join(parts)
+
+    @property
+    def quiet(self) -> bool:
+        return all(session.quiet for session in self.workers())
+
+    # Memory
+
+    def grow(self) -> None:
+        """Add a chunk; MemoryFailed where the device has no more."""
+        segment = self._memory.allocate(self.pool.chunk_bytes)
+        self._segments[self.pool.add()] = segment
+
+    def shrink(self, chunks: int) -> list[int]:
+        """Take chunks back, coldest first; those revoked now."""
+        return self.revoke(self.pool.coldest(chunks))
+
+    def revoke(self, chunks: list[int]) -> list[int]:
+        taken = self.pool.revoke(chunks)
+        self._tell_revoked(taken)
+        return taken
+
+    def release(self) -> list[int]:
+        """Give back the memory of revoked chunks that nobody maps any more."""
+        freed = self.pool.releasable()
+        for chunk in freed:
+            self._segments.pop(chunk).release()
+            self.pool.remove(chunk)
+        return freed
+
+    def pause(self) -> None:
+        """No worker may copy until `resume`; `quiet` tells when none does."""
+        if not self.paused:
+            self.paused = True
+            for worker in self.workers():
+                worker.quiet = False
+                worker.reply(Pause())
+
+    def resume(self) -> None:
+        if self.paused:
+            self.paused = False
+            self.pool.epoch += 1
+            for worker in self.workers():
+                worker.quiet = True
+                worker.reply(Resume())
+
+    def end(self) -> None:
+        """Give back everything; peers notice by their sessions' end."""
+        for segment in self._segments.values():
+            segment.release()
+        self._segments.clear()
+
+    # Packets
+
+    def _handle(self, session: Session, packet: FromEngine) -> None:
+        if isinstance(packet, Hello):
+            self._hello(session, packet)
+        elif session.hello is None:
+            raise Refused("a session begins with Hello")
+        elif session.hello.role == "manager":
+            self._for_manager(session, session.hello, packet)
+        else:
+            self._for_worker(session, session.hello, packet)
+
+    def _hello(self, session: Session, hello: Hello) -> None:
+        if session.hello is not None:
+            raise Refused("a session begins with one Hello")
+        if hello.version != wire.VERSION:
+            raise Refused(f"the engine speaks version {hello.version}, the service {wire.VERSION}: install one version")
+        if not 0 <= hello.part < hello.geometry.parts:
+            raise Refused(f"part {hello.part} of {hello.geometry.parts}")
+        self._tell_revoked(self.pool.open(hello.space, hello.geometry, in_use=self._in_use(hello.space)))
+        session.hello = hello
+        session.reply(Welcome(
+            device=self.device, kind=self._memory.kind, chunk_bytes=self.pool.chunk_bytes, epoch=self.pool.epoch,
+        ))
+        self._offer(hello.space)
+        if self.paused and hello.role == "worker":
+            session.quiet = False
+            session.reply(Pause())
+        log.info("session.opened", session=session.name, model=hello.space.model)
+
+    def _for_manager(self, session: Session, hello: Hello, packet: Packet) -> None:
+        directory = self.pool.directory(hello.space)
+        if isinstance(packet, Ask):
+            session.reply(self._state(hello.space, count=0 if self.paused else directory.leading(packet.keys)))
+        elif isinstance(packet, Pin):
+            found = [] if self.paused else directory.pin(hello.engine, packet.keys)
+            session.reply(Handles(handles=found or [None] * len(packet.keys), state=self._state(hello.space)))
+        elif isinstance(packet, Reserve):
+            self._reserve(session, hello, packet.keys)
+        elif isinstance(packet, Touch):
+            directory.touch(packet.keys)
+        else:
+            raise Refused(f"a manager sends no {type(packet).__name__}")
+
+    def _reserve(self, session: Session, hello: Hello, keys: list[bytes]) -> None:
+        directory, space = self.pool.directory(hello.space), hello.space
+        granted = {} if self.paused else dict(directory.reserve(hello.engine, keys, lambda: self.pool.more(space)))
+        self._offer(space)
+        short = not all(key in granted or directory.has(key) for key in keys)
+        if self.pool.starved():
+            self._on_change()
+        session.reply(Handles(handles=[granted.get(key) for key in keys], state=self._state(space), short=short))
+
+    def _for_worker(self, session: Session, hello: Hello, packet: Packet) -> None:
+        directory = self.pool.directory(hello.space)
+        if isinstance(packet, Wrote):
+            if refused := directory.finish(hello.engine, packet.handles, hello.part, packet.ok):
+                log.info("blocks.stale", session=session.name, blocks=refused)
+        elif isinstance(packet, Read):
+            directory.unpin(hello.engine, packet.handles)
+        elif isinstance(packet, Unmapped):
+            self.pool.unmapped(session.name, packet.chunks)
+            session.offered.difference_update(packet.chunks)
+            self._on_change()
+        elif isinstance(packet, Quiet):
+            session.quiet = True
+            self._on_change()
+        else:
+            raise Refused(f"a worker sends no {type(packet).__name__}")
+
+    def _state(self, space: Space, count: int = 0) -> State:
+        unused = sum(chunk.space is None and not chunk.leaving for chunk in self.pool.chunks.values())
+        room = 0 if self.paused else self.pool.directory(space).room(unused)
+        return State(epoch=self.pool.epoch, paused=self.paused, room=room, count=count)
+
+    def _offer(self, space: Space) -> None:
+        """Show every worker of the space the chunks it does not know."""
+        for worker in self.workers():
+            if worker.hello is not None and worker.hello.space == space and not worker.over:
+                for chunk in self.pool.of(space):
+                    if chunk not in worker.offered:
+                        self._show(worker, chunk, writable=worker.hello.writes)
+
+    def _show(self, worker: Session, chunk: int, *, writable: bool) -> None:
+        token, descriptor = self._memory.export(self._segments[chunk], writable=writable)
+        self.pool.mapped(worker.name, chunk)
+        worker.offered.add(chunk)
+        worker.send(Offer(chunk=chunk, token=token), descriptor)
+
+    def _tell_revoked(self, chunks: list[int]) -> None:
+        for worker in self.workers():
+            theirs = [chunk for chunk in chunks if worker.name in self.pool.chunks[chunk].peers]
+            if theirs:
+                worker.reply(Revoke(chunks=theirs))
+
+    def _in_use(self, space: Space) -> bool:
+        return any(s.hello is not None and s.hello.space == space and not s.over for s in self._sessions)
+
+    def _of_engine(self, engine: str) -> list[Session]:
+        return [s for s in self._sessions if s.hello is not None and s.hello.engine == engine]
+
