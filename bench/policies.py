@@ -15,7 +15,6 @@ from trigger.policy import ForkState, Policy, room
 from trigger.settings import TriggerSettings
 from trigger.signals import STRUCTURAL, Kind, Signal
 from trigger.situation import Situation
-from trigger.stop import mean_bar
 
 Signals = dict[str, list[Signal]]
 INTERVALS = (500, 1000, 2000, 4000)
@@ -90,11 +89,9 @@ class Oracle:
         if run.rule == "null":
             gap = run.settings.minimum_gap
             return [_asking(trace, [_at(n * gap) for n in range(k)]) for k in range(1, _most(run, trace) + 1)]
-        bar = mean_bar(run.H)
         forks = [_at(c) for c in run.pool.steps(run.rule, trace)]
         drafts = [_at(c, draft="stands in the text") for c in self._drafts[trace.id]]
-        answers = [(place, run.pool.fork(run.rule, trace, place.end, 0, run.seed)) for place in forks + drafts]
-        return [_asking(trace, [place]) for place, answer in answers if answer.passed and answer.speedup > bar]
+        return [_asking(trace, [place]) for place in forks + drafts]
 
 
 def _most(run: Run, trace: Trace) -> int:

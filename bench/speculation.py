@@ -142,8 +142,10 @@ def _print(kept: list[Trace], rows: list[Row], seeds: int, world: World) -> None
     for rule in dict.fromkeys(row.rule for row in rows):
         print(f"{rule:<20} saving      of oracle's   speedup  forks drafts profiled stopped tokens")
         for r in (row for row in rows if row.rule == rule):
-            print(f"  {r.policy:<18}{r.saving:6.1%} ±{r.saving_sd:5.1%} {r.of_oracle:6.0%} ±{r.of_oracle_sd:4.0%}"
-                  f"  {r.speedup:7.3f} {r.forks:6.2f} {r.drafts:6.2f} {r.profiled:8.2f} {r.stopped:7.1%} {r.tokens:6.2f}")
+            print(
+                f"  {r.policy:<18}{r.saving:6.1%} ±{r.saving_sd:5.1%} {r.of_oracle:6.0%} ±{r.of_oracle_sd:4.0%}  "
+                f"{r.speedup:7.3f} {r.forks:6.2f} {r.drafts:6.2f} {r.profiled:8.2f} {r.stopped:7.1%} {r.tokens:6.2f}"
+            )
         print()
 
 

@@ -91,14 +91,18 @@ class Pool:
         if body is None:
             return self._without_reasoning(trace, seed)
         end, kept = body
-        return self.main(trace, seed) if kept >= KEPT else _failed(trace, f"body{end}")
+        return self._copied(trace, seed) if kept >= KEPT else _failed(trace, f"body{end}")
 
     def _by_mixture(self, trace: Trace, char: int, seed: int) -> Answer:
         body = self._last_body(trace, char)
         luck = _random(seed, trace.id, "luck").random()
         if body is not None and luck < body[1]:
-            return self.main(trace, seed)
+            return self._copied(trace, seed)
         return self._without_reasoning(trace, seed)
+
+    def _copied(self, trace: Trace, seed: int) -> Answer:
+        """The final answer, early: as good, but another text, so that the final one is judged for itself."""
+        return self._answer(trace, seed, f"{trace.id}:copied")
 
     def _by_sibling(self, trace: Trace, char: int, seed: int) -> Answer:
         depth = trace.token_at(char)
