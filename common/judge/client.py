@@ -156,6 +156,8 @@ class Lane:
             except asyncio.CancelledError:
                 await self._give_up(reading)
                 raise
+            if reply.unusable:
+                await self.close()
         if reply.fault is not None:
             raise JudgeFault(reply.fault, quarantine=reply.quarantine)
         return reply

@@ -11,3 +11,7 @@ class JudgeFault(SpecgenError):
         super().__init__(reason)
         self.reason = reason
         self.quarantine = quarantine
+
+
+class ProcessUnusable(JudgeFault):
+    """A fault after which this judge process must not go on: its zygote or its own device context is gone."""

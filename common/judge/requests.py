@@ -47,6 +47,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     judgement: Judgement | None = None
     fault: str | None = None
     quarantine: bool = False
+    unusable: bool = False
+    """With a fault: the process that replied must be replaced."""
     stopped: bool = False
 
 

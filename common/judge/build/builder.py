@@ -13,7 +13,7 @@ from common.judge.build.store import Store
 from common.judge.build.toolchain import Toolchain
 from common.judge.protocol import Built, Extension
 
-_MODULE, _ERROR, _PRECOMPILED = "module.so", "error.txt", "torch/extension.h"
+_MODULE, _ERROR, _PRECOMPILED, _NAMES = "module.so", "error.txt", "torch/extension.h", "names.txt"
 
 
 class BuildStopped(Exception):
@@ -75,7 +75,7 @@ class Builder:
         lean = None if wanted.with_cuda else self._precompiled(wanted.cflags)
         if lean:
             ran = self._run(commands.compile_cxx(self._tools, wanted, source, target, lean), folder, lean)
-            if not ran.code or not headers.needs_whole(ran.text):
+            if not ran.code or not headers.needs_whole(ran.text, self._names()):
                 return ran
         return self._run(commands.compile_cxx(self._tools, wanted, source, target, None), folder)
 
@@ -97,6 +97,23 @@ class Builder:
             self._store.discard(folder)
             return None
         return self._store.keep(key, folder)
+
+    def _names(self) -> set[str]:
+        """What `headers.needs_whole` asks for; found once for a toolchain."""
+        key = headers.key(self._tools.digest, ("names",))
+        folder = self._store.find(key) or self._store.keep(key, self._collect_names())
+        return set((folder / _NAMES).read_text().split())
+
+    def _collect_names(self) -> Path:
+        folder = self._store.workspace()
+        texts = {"whole": "#include <torch/extension.h>\n", "lean": headers.LEAN}
+        for name, text in texts.items():
+            (folder / f"{name}.h").write_text(text)
+            self._run(commands.preprocess(self._tools, f"{name}.h", f"{name}.txt"), folder)
+        whole, lean = ((folder / f"{name}.txt").read_text(errors="replace") for name in texts)
+        _clear(folder, keep="")
+        (folder / _NAMES).write_text(headers.vocabulary(whole, lean))
+        return folder
 
     def _run(self, words: list[str], folder: Path, *readable: Path) -> Ran:
         ran = self._compilers.run(words, folder, list(readable))

@@ -22,6 +22,12 @@ def precompile(tools: Toolchain, flags: tuple[str, ...], header: str, target: st
     return [tools.cxx, *_common(tools, plain), "-fPIC", _STANDARD, *flags, "-x", "c++-header", header, "-o", target]
 
 
+def preprocess(tools: Toolchain, header: str, target: str) -> list[str]:
+    """The header with all that it includes, as text."""
+    plain = Extension(name="", files={}, sources=())
+    return [tools.cxx, *_common(tools, plain), "-fPIC", _STANDARD, "-E", "-P", "-dD", "-x", "c++", header, "-o", target]
+
+
 def compile_cuda(tools: Toolchain, wanted: Extension, source: str, target: str) -> list[str]:
     flags = _split(wanted.cuda_cflags)
     targets = () if any("gencode" in flag or flag.startswith("-arch") for flag in flags) else tools.arch_flags

@@ -28,10 +28,9 @@ LEAN = """#pragma once
 _LEVEL = re.compile(r"-O[123]?\Z")
 _PLAIN = re.compile(r"-(?:O\w*|f[\w=-]+|m[\w=.,+-]+|W[\w=,-]*|g\w*|std=[\w+]+|pipe|pthread|D\w+(?:=[\w.]*)?)\Z")
 _PLUGIN = ("-fplugin", "-fdump", "-fprofile", "-fopt-info", "-fsanitize", "-flto", "-ffile-prefix", "-fmodule")
-_MISSING = re.compile(
-    r"is not a member of|has not been declared|was not declared|does not name a type|incomplete type|in namespace"
-    r"|No such file|no matching function|not found by argument-dependent|invalid use of"
-)
+_QUOTED = re.compile("[\u2018'`]([^\u2019']*)[\u2019']")
+_LACKS = re.compile(r"is not a member of|has not been declared|incomplete type|does not name a type|No such file")
+_NAME = re.compile(r"[A-Za-z_]\w+")
 
 
 def key_flags(flags: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -52,6 +51,22 @@ def key(digest: str, flags: tuple[str, ...]) -> str:
     return hashlib.sha256(repr((digest, flags, LEAN)).encode()).hexdigest()[:32]
 
 
-def needs_whole(errors: str) -> bool:
-    """Whether a compilation with the lean header may have failed for what it lacks."""
-    return any("error:" in line and _MISSING.search(line) for line in errors.splitlines())
+def vocabulary(whole: str, lean: str) -> str:
+    """All names of the whole header's preprocessed text, one a line, those that the lean one lacks after a `+`."""
+    known = set(_NAME.findall(lean))
+    return "\n".join(name if name in known else f"+{name}" for name in sorted(set(_NAME.findall(whole))))
+
+
+def needs_whole(errors: str, names: set[str]) -> bool:
+    """Whether a compilation with the lean header may have failed for what it lacks.
+
+    It may where an error quotes a name that only the whole header has, or finds a scope to lack one that it has.
+    """
+    return any(_points_beyond(line, names) for line in errors.splitlines() if "error:" in line)
+
+
+def _points_beyond(line: str, names: set[str]) -> bool:
+    quoted = [_NAME.findall(part) for part in _QUOTED.findall(line)]
+    if any(f"+{name}" in names for part in quoted for name in part):
+        return True
+    return bool(_LACKS.search(line)) and any(part and part[-1] in names for part in quoted[:1])

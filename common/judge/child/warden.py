@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
+import tempfile
 from typing import NoReturn
 
 from common.judge.child import jail
@@ -21,9 +23,10 @@ EXIT = struct.Struct("<cqq")
 
 
 class Warden:
-    def __init__(self, spec: SpareSpec, control: socket.socket) -> None:
+    def __init__(self, spec: SpareSpec, control: socket.socket, folder: str) -> None:
         self._spec = spec
         self._control = control
+        self._folder = folder
         self._child = 0
 
     def watch(self, child: int) -> NoReturn:
@@ -83,6 +86,7 @@ class Warden:
     def _end(self) -> NoReturn:
         if not self._spec.isolated:
             self._signal(signal.SIGKILL)
+            shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(0)
 
 
@@ -91,6 +95,7 @@ def run(spec: SpareSpec, control: socket.socket, inbox: socket.socket, log: int)
     jail.close_other_fds((control.fileno(), inbox.fileno(), log))
     if spec.isolated:
         jail.enter_mounts(spec)
+    folder = "/tmp" if spec.isolated else tempfile.mkdtemp(prefix="specgen-candidate-")
     os.sched_setaffinity(0, spec.cores)
     control.send(b"h")
     if control.recv(1) != b"g":
@@ -98,20 +103,20 @@ def run(spec: SpareSpec, control: socket.socket, inbox: socket.socket, log: int)
     child = os.fork()
     if child == 0:
         control.close()
-        _become(spec, inbox, log)
+        _become(spec, inbox, log, folder)
     inbox.close()
     os.close(log)
     jail.hide_memory()
-    Warden(spec, control).watch(child)
+    Warden(spec, control, folder).watch(child)
 
 
-def _become(spec: SpareSpec, inbox: socket.socket, log: int) -> NoReturn:
+def _become(spec: SpareSpec, inbox: socket.socket, log: int, folder: str) -> NoReturn:
     os.setsid()
     nowhere = os.open(os.devnull, os.O_RDONLY)
     for target, source in ((0, nowhere), (1, log), (2, log)):
         os.dup2(source, target)
     jail.close_other_fds((inbox.fileno(),))
-    os.chdir("/tmp")
+    os.chdir(folder)
     jail.limit(spec)
     if spec.isolated:
         jail.drop_privileges(spec)

@@ -122,7 +122,7 @@ def _kind(error: BaseException) -> str:
 def work(spec: SpareSpec, inbox: socket.socket) -> None:
     """Prepare the device, say so, and serve."""
     started = time.monotonic()
-    os.environ["HOME"] = "/tmp"
+    os.environ["HOME"] = os.getcwd()
     devices.prepare(spec)
     send_frame(inbox, encode(Ready(seconds=time.monotonic() - started)))
     Worker(spec, inbox).serve()

@@ -60,7 +60,8 @@ class Candidate:
         try:
             answer = self._hear(deadline)
         except TimeoutError:
-            raise JudgeFault("a spare was not ready in time") from None
+            hung = self._spare.spec.role == "cuda"
+            raise JudgeFault("a spare was not ready in time", quarantine=hung) from None
         except (EOFError, ConnectionError):
             raise JudgeFault(f"a spare died before it was ready: {self._spare.read_log()[-500:]}") from None
         if not isinstance(answer, Ready):

@@ -10,7 +10,8 @@ import torch
 
 from common.devices import Device
 from common.judge.artefact import Artefact
-from common.judge.lane.candidate import Candidate
+from common.judge.faults import JudgeFault
+from common.judge.lane.candidate import Candidate, CandidateEnded
 from common.judge.lane.serve import Bench
 from common.judge.lane.spares import limits_by
 from common.judge.lane.tasks import KnownTask, Tasks
@@ -45,8 +46,24 @@ class Desk:
             candidate.await_ready()
             self._add("spare", started)
             yield candidate
+        except CandidateEnded as ended:
+            self._bench.spares.give_back(spare)
+            if device.kind == "cuda" and ended.device_suspect:
+                self._probe(device)
+            raise
         finally:
             candidate.close()
+            self._bench.spares.give_back(spare)
+
+    def _probe(self, device: Device) -> None:
+        """Use the device from a new process; JudgeFault with `quarantine` where it does not answer."""
+        self._bench.check()
+        spare = self._bench.spares.take(device.kind, device.index or 0, device.cores, fresh=True)
+        try:
+            Candidate(spare, self._bench.settings, self._bench.builder.get).await_ready()
+        except JudgeFault as fault:
+            raise JudgeFault(f"{device.id} does not answer a probe: {fault.reason}", quarantine=True) from None
+        finally:
             self._bench.spares.give_back(spare)
 
     def load(self, candidate: Candidate, source: str, extensions: dict[str, str], precision: str) -> bool:

@@ -22,6 +22,8 @@ class CandidateEnded(Exception):
         self.record = record or {}
         self.in_words = False
         """Whether the process said so itself, by an exception, and lives on."""
+        self.device_suspect = outcome is Outcome.TIMEOUT
+        """Whether the device should be probed before anything else is believed of it."""
 
 
 def too_slow(step: str) -> CandidateEnded:
@@ -70,6 +72,7 @@ def from_failure(failure: Failed, step: str, log: str) -> CandidateEnded:
     """From an exception that the candidate's process told."""
     ended = _in_words(failure, step, log)
     ended.in_words = failure.kind != "device"
+    ended.device_suspect = failure.kind == "device"
     return ended
 
 

@@ -15,7 +15,7 @@ from common.judge.build.builder import Builder, BuildStopped
 from common.judge.build.run import Compilers
 from common.judge.build.store import Store
 from common.judge.build.toolchain import Toolchain
-from common.judge.faults import JudgeFault
+from common.judge.faults import JudgeFault, ProcessUnusable
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.spares import Spares
 from common.judge.requests import Reply, Setup
@@ -98,7 +98,10 @@ def answer(bench: Bench, handler: Handler, request: Any) -> Reply:
     except JudgeFault as fault:
         if bench.stopped:
             return Reply(stopped=True)
-        return Reply(fault=fault.reason, quarantine=fault.quarantine)
+        log.warning("judge.fault", reason=fault.reason, quarantine=fault.quarantine)
+        return Reply(
+            fault=fault.reason, quarantine=fault.quarantine, unusable=isinstance(fault, ProcessUnusable),
+        )
 
 
 class Lane:
@@ -133,4 +136,9 @@ def main(service: str, handler: Handler) -> None:
     configure(service)
     link, zygote = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     setup = requests.request_decoder.decode(recv_frame(link, _LIMIT))
-    Lane(link).serve(Bench(setup, zygote), handler)
+    try:
+        bench = Bench(setup, zygote)
+    except JudgeFault as fault:
+        log.error("judge.not_started", reason=fault.reason)
+        raise SystemExit(1) from None
+    Lane(link).serve(bench, handler)

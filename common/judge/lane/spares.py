@@ -14,7 +14,7 @@ import time
 import msgspec
 
 from common.judge.child.warden import EXIT
-from common.judge.faults import JudgeFault
+from common.judge.faults import JudgeFault, ProcessUnusable
 from common.judge.protocol import Facts, SpareSpec
 from common.judge.sandbox.cgroup import Group, bases
 from common.judge.settings import JudgeSettings
@@ -35,6 +35,7 @@ class Spare:
         self._log_open = True
         """Until every process that could write closed its end: from then on the pipe is always readable."""
         self._handle = -1
+        self._closed = False
         self.exit: tuple[int, int] | None = None
         """Wait status and peak memory in KiB, once the candidate's process ended by itself."""
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -61,7 +62,7 @@ class Spare:
             raise JudgeFault("the zygote forked no spare in time")
         word, ancillary, _, _ = self._control.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
         if word != b"h":
-            raise JudgeFault("a spare died before it was ready: see the log of the zygote")
+            raise ProcessUnusable("the zygote forked a spare that died at once: see its log")
         return int(_CREDENTIALS.unpack(ancillary[0][2][: _CREDENTIALS.size])[0])
 
     def freeze(self, deadline: float) -> None:
@@ -125,6 +126,8 @@ class Spare:
 
     def kill(self) -> None:
         """SIGKILL to the namespace. Safe from another thread, and more than once."""
+        if self._closed:
+            return
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
         if self.spec.isolated:
@@ -136,7 +139,10 @@ class Spare:
 
     def close(self) -> None:
         """Kill, wait until it is gone, and give back what it held."""
+        if self._closed:
+            return
         self.kill()
+        self._closed = True
         if self._handle >= 0:
             if not select.select([self._handle], [], [], 10.0)[0]:
                 self._end_warden()
@@ -164,13 +170,13 @@ class Spares:
     def _hello(self) -> Facts:
         data = self._zygote.recv(1 << 16)
         if not data:
-            raise JudgeFault("the zygote closed its door: see its log")
+            raise ProcessUnusable("the zygote closed its door: see its log")
         return msgspec.msgpack.decode(data, type=Facts)
 
-    def take(self, role: str, index: int, cores: tuple[int, ...]) -> Spare:
-        """A spare for this device: a warm one where there is one."""
+    def take(self, role: str, index: int, cores: tuple[int, ...], *, fresh: bool = False) -> Spare:
+        """A spare for this device: a warm one where there is one and no `fresh` one is wanted."""
         self._last = (role, index, cores)
-        spare = next((spare for spare in self._ready if self._fits(spare)), None)
+        spare = None if fresh else next((spare for spare in self._ready if self._fits(spare)), None)
         if spare is None:
             spare = self._start()
         else:
@@ -202,7 +208,7 @@ class Spares:
             spare = Spare(spec, self._zygote, group)
         except (BrokenPipeError, ConnectionError) as error:
             group.remove()
-            raise JudgeFault("the zygote is gone") from error
+            raise ProcessUnusable("the zygote is gone") from error
         try:
             spare.admit(time.monotonic() + settings.spare_seconds)
         except JudgeFault:

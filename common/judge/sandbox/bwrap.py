@@ -15,6 +15,9 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc
            "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/sys/devices/system")
 _GPU_FILES = ("/sys", "/etc/nvidia*", "/run/nvidia*")
 
+_SEALED = ("--remount-ro", "/")
+"""Last of the mounts: the root itself, a tmpfs without a limit, takes no files."""
+
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/tmp",
@@ -47,6 +50,11 @@ def visible() -> list[str]:
     return [path for path in found if not any(path != other and Path(path).is_relative_to(other) for other in found)]
 
 
+def ancestors(paths: list[str]) -> list[str]:
+    """The folders above, outermost first: made passable, since the candidate's user owns none of them."""
+    return sorted({str(parent) for path in paths for parent in Path(path).parents if str(parent) != "/"})
+
+
 def _cuda_homes() -> list[str]:
     homes = [os.environ.get("CUDA_HOME", ""), os.environ.get("CUDA_PATH", ""), *glob.glob("/usr/local/cuda*")]
     return [os.path.realpath(home) for home in homes if home]
@@ -62,7 +70,10 @@ def base(program: str) -> list[str]:
     command = [program, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--die-with-parent",
                "--new-session", "--hostname", "kernel", "--clearenv"]
     fresh = ["--proc", "/proc", "--dev", "/dev"]
-    for path in visible():
+    paths = visible()
+    for folder in ancestors(paths):
+        command += ["--perms", "0755", "--dir", folder]
+    for path in paths:
         command += ["--ro-bind", path, path]
     for place in ("/tmp", "/dev/shm"):
         fresh += ["--perms", "1777", "--tmpfs", place]
@@ -95,7 +106,7 @@ def inside(program: str, kind: str, words: list[str]) -> list[str]:
         for pattern in _GPU_FILES:
             for path in sorted(glob.glob(pattern)):
                 command += ["--ro-bind", path, path]
-    return [*command, *environment(zygote_environment()), "--chdir", "/", "--", *words]
+    return [*command, *environment(zygote_environment()), *_SEALED, "--chdir", "/", "--", *words]
 
 
 def zygote(door: int) -> list[str]:
@@ -108,6 +119,6 @@ def compiler(program: str, folder: Path, readable: list[Path], words: list[str])
     command = [*base(program), "--unshare-user-try"]
     for path in readable:
         command += ["--ro-bind", str(path), str(path)]
-    command += ["--bind", str(folder), "/build", "--chdir", "/build"]
+    command += ["--bind", str(folder), "/build", *_SEALED, "--chdir", "/build"]
     values = {"PATH": zygote_environment()["PATH"], "HOME": "/tmp", "LANG": "C.UTF-8"}
     return [*command, *environment(values), "--", *words]
