@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -11,6 +11,14 @@ import torch
 from common.devices import Device
 from common.judge import Judge, JudgeSettings
 from common.settings import load
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_for_small_tensors() -> Iterator[None]:
+    """For the judge's own processes: on a busy machine two threads mostly wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from common.judge.check.finding import Finding
 from common.judge.check.measure import rms_beyond, rms_difference
 from common.judge.check.pattern import differences, is_stale, pattern_of
 from common.judge.check.places import misplaced
-from common.judge.check.policy import CheckPolicy
+from common.judge.check.policy import EXTREME, CheckPolicy
 from common.judge.check.precision import granted_error, lower_precision
 from common.judge.check.reference import Expected
 from common.judge.check.structure import same_structure
@@ -121,7 +121,8 @@ def _values(expected: Expected, index: int, got: Any, policy: CheckPolicy) -> Fi
 
 def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> Finding | None:
     """Floating values, by error ratio; for a suspect the precisions that may explain it are tried."""
-    exact, limit = expected.exact[index], policy.limit_for(got.dtype, expected.longest_sum)
+    exact, kind = expected.exact[index], expected.case.kind
+    limit = policy.limit_for(got.dtype, expected.longest_sum, kind)
     ratio = _ratio(expected, index, got, policy)
     if ratio <= policy.ratio_for(got.dtype):
         return None
@@ -129,7 +130,7 @@ def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPol
     if error <= granted_error(expected, index, policy.precision):
         return None
     lower = lower_precision(expected, index, got, error)
-    if ratio <= limit and not lower:
+    if ratio <= limit and (not lower or kind in EXTREME):
         return None
     far = (got.to(exact.dtype) - exact).abs() > limit * unit_of_error(expected, index, policy)
     share = float(far.double().mean())

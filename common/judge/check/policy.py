@@ -7,8 +7,10 @@ import msgspec
 import torch
 
 from common.errors import UsageError
+from common.judge.check.cases import Kind
 
 Precision = Literal["fp32", "tf32", "bf16"]
+EXTREME: tuple[Kind, ...] = ("scaled", "large")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 
 
@@ -26,6 +28,9 @@ class CheckPolicy(msgspec.Struct, frozen=True, kw_only=True):
     sequential: float = 2.0
     """Where a task adds up K values, a result within sequential * sqrt(K) of eager's error is right as well, unless a
     lower precision explains it: an honest sum of one value after another reaches 0.85 sqrt(K)."""
+    extreme: float = 32.0
+    """Factor on the limit where inputs are scaled up by 1,000: an intermediate as large as they are is rounded in its
+    own last place (x - logsumexp(x) loses ten bits then). The other cases ask for the tight limit."""
     floor: float = 0.25
     """Least error granted, in units of the output dtype's epsilon times the output's RMS: eager may be exact."""
     least_finite: float = 0.5
@@ -35,11 +40,13 @@ class CheckPolicy(msgspec.Struct, frozen=True, kw_only=True):
         """The error ratio that is right without further question."""
         return self.ratio_half if dtype in (torch.float16, torch.bfloat16) else self.ratio
 
-    def limit_for(self, dtype: torch.dtype, longest_sum: int) -> float:
+    def limit_for(self, dtype: torch.dtype, longest_sum: int, kind: Kind = "own") -> float:
         """The error ratio above which a result is wrong. Sums for a half-precision result are kept in fp32, whose
         rounding does not show there."""
-        ratio = self.ratio_for(dtype)
-        return ratio if dtype in (torch.float16, torch.bfloat16) else max(ratio, self.sequential * longest_sum**0.5)
+        limit = self.ratio_for(dtype)
+        if dtype not in (torch.float16, torch.bfloat16):
+            limit = max(limit, self.sequential * longest_sum**0.5)
+        return limit * self.extreme if kind in EXTREME else limit
 
 
 def policy_for(precision: str) -> CheckPolicy:
