@@ -7,16 +7,17 @@ import time
 
 import msgspec
 
-from common.background import background
+from common.background import Background, background
 from common.bus import Bus
 from common.errors import UsageError
 from common.logs import get_logger
 from common.messages import PREFIX, IterationStarted, RunEnded, RunStarted, RunSubmitted
 from generator.budget import exhausted
 from generator.ending import Ending
+from generator.engine.watch import watch
 from generator.generations import Generations
 from generator.iteration import IterationDriver, close_iteration
-from generator.llm import Endpoint, EndpointProblem
+from generator.llm import Endpoint, EndpointProblem, Patience
 from generator.log import RunLog
 from generator.settings import GeneratorSettings
 from generator.strategy import next_prompt
@@ -33,7 +34,7 @@ async def drive_run(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitt
         inbox: asyncio.Queue[object] = asyncio.Queue()
         for patterns in (("cmd.{}.>",), ("res.validate.{}.>", "res.profile.{}.>"), ("ops.*.attempt.revoked",)):
             tasks.start(_read(bus, inbox, tuple(f"{PREFIX}.{p.format(submitted.run)}" for p in patterns)))
-        await _Run(bus, settings, submitted, run_log, inbox).drive()
+        await _Run(bus, settings, submitted, run_log, inbox).drive(tasks)
 
 
 async def _read(bus: Bus, inbox: asyncio.Queue[object], patterns: tuple[str, ...]) -> None:
@@ -55,12 +56,15 @@ class _Run:
         self._state = run_log.state
         self._inbox = inbox
 
-    async def drive(self) -> None:
+    async def drive(self, tasks: Background) -> None:
         """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
         llm = self._submitted.llm
         key = os.environ.get(llm.api_key_env or "")
-        async with Endpoint(llm.url, llm.model, api_key=key) as endpoint:
+        patience = Patience(away=self._settings.endpoint_seconds, wait_max=5.0)
+        async with Endpoint(llm.url, llm.model, api_key=key, patience=patience) as endpoint:
             problem = await self._probe(endpoint)
+            if not problem and endpoint.capabilities.vllm:
+                tasks.start(watch(self._bus, self._state.run, endpoint.url, seconds=self._settings.metrics_seconds))
             await self._start(endpoint.model)
             end = Ending("failed", problem) if problem else await self._iterations(endpoint)
         best = self._state.best()

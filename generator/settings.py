@@ -19,6 +19,11 @@ class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Most fork generations an iteration is granted, whatever is asked."""
     journal_seconds: float = 1.0
     """How often a generation's tokens are written to disk."""
+    endpoint_seconds: float = 300.0
+    """How long an endpoint may be away, or refuse for overload, before a generation fails: an engine that was killed
+    loads its model again."""
+    metrics_seconds: float = 1.0
+    """How often an engine is asked for its load."""
     retries: int = 3
     """How often a main generation goes on from its prefix after the endpoint broke it off."""
     ack_wait: float = 10.0

@@ -20,7 +20,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """What a run is: task, model, budget, policies."""
     parser.add_argument("task", type=Path, metavar="TASK.py", help="KernelBench-style file with the module to speed up")
     parser.add_argument("--llm", metavar="URL", help="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000")
-    parser.add_argument("--model", default="", metavar="NAME", help="model at that endpoint (default: its only one)")
+    parser.add_argument("--model", default="", metavar="NAME",
+                        help="model at that endpoint (default: its only one), or the directory --engine serves")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="what the kernel is for (default: settings, cpu)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest precision allowed")
@@ -56,9 +57,11 @@ def submission(args: argparse.Namespace, url: str, devices: DeviceSettings) -> R
 
 def check_endpoint_arguments(args: argparse.Namespace) -> None:
     """UsageError unless exactly one source of generations is named, and well."""
-    replay = getattr(args, "replay", None)
-    if bool(args.llm) == bool(replay):
-        raise UsageError("name one model: --llm URL [--model NAME], or --replay RECORDING")
+    sources = (args.llm, getattr(args, "replay", None), getattr(args, "engine", None))
+    if sum(map(bool, sources)) != 1:
+        raise UsageError("name one model: --llm URL [--model NAME], --engine vllm --model DIR, or --replay RECORDING")
+    if getattr(args, "engine_arg", None) and not args.engine:
+        raise UsageError("--engine-arg goes with --engine")
     if args.llm and not re.match(r"https?://[^/\s]+", args.llm):
         raise UsageError(f"--llm {args.llm} is no address: write http://HOST:PORT")
 

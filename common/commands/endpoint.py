@@ -43,7 +43,7 @@ def require_recording(recording: str, rate: float | None) -> None:
 
 async def start_replay(supervisor: Supervisor, recording: str, rate: float | None, ready_file: Path) -> str:
     """Start the replay endpoint and return its address once it listens. It keeps its port when it is restarted."""
-    arguments = [*_arguments(recording, rate), "--port", str(_free_port()), "--ready-file", str(ready_file)]
+    arguments = [*_arguments(recording, rate), "--port", str(free_port()), "--ready-file", str(ready_file)]
     supervisor.add(python_service("generator.replay", *arguments, name="replay"))
     assert supervisor.failure is not None
     async with asyncio.timeout(READY_SECONDS):
@@ -58,7 +58,8 @@ def _arguments(recording: str, rate: float | None) -> list[str]:
     return ["--recording", recording, *(["--rate", str(rate)] if rate is not None else [])]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nothing uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -16,10 +16,11 @@ import msgspec
 from common.bus import Bus, BusSettings
 from common.commands.arguments import add_run_arguments, check_endpoint_arguments, submission
 from common.commands.endpoint import require_answer, require_recording, start_replay
-from common.devices import DeviceSettings
+from common.commands.engine import add_engine_arguments, require_engine, start_engine
+from common.devices import DeviceSettings, other_cores
 from common.errors import UsageError
 from common.logs import configure, get_logger
-from common.messages import CancelRun, RunSubmitted
+from common.messages import CancelRun, Llm, RunSubmitted
 from common.report.events import collect
 from common.report.folder import write_folder
 from common.report.live import live_view
@@ -35,6 +36,7 @@ HELP = "optimise one task: start what is needed, show progress, leave the best k
 EXAMPLES = """\
   specgen run examples/cauchy_smoother/task.py --replay examples/cauchy_smoother/recording
   specgen run task.py --llm http://127.0.0.1:8000 --iterations 10 --max-seconds 1800
+  specgen run task.py --engine vllm --model /models/Qwen3-8B --engine-arg=--max-model-len=40960
   specgen run task.py --llm https://host/v1 --model name --api-key-env MY_KEY --out runs/mine"""
 
 CANCEL_SECONDS = 5.0
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.add_argument("--replay", metavar="RECORDING", help="play a recording in place of a model")
     parser.add_argument("--rate", type=float, metavar="N", help="its tokens a second (default: the recording's own)")
+    add_engine_arguments(parser)
     parser.add_argument("--validators", type=int, metavar="N", help="validator processes (default: one a device)")
     parser.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/<run>)")
@@ -59,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     submitted = submission(args, args.llm or "", devices)
     if args.llm:
         require_answer(args.llm)
+    elif args.engine:
+        require_engine(args)
     else:
         require_recording(args.replay, args.rate)
     folder = (args.out or Path("runs") / submitted.run).absolute()
@@ -84,8 +89,7 @@ async def _interruptible(work: Coroutine[Any, Any, Summary]) -> Summary:
 
 async def _run(args: argparse.Namespace, submitted: RunSubmitted, folder: Path) -> Summary:
     async with _system(args, folder) as (settings, supervisor):
-        url = await _endpoint(args, supervisor, folder)
-        submitted = msgspec.structs.replace(submitted, llm=msgspec.structs.replace(submitted.llm, url=url))
+        submitted = msgspec.structs.replace(submitted, llm=await _llm(args, submitted.llm, supervisor, folder))
         async with await Bus.connect(unique_name("cli"), settings) as bus:
             await bus.record(submitted, expect_new=True)
             watch = Watch(bus, submitted.run)
@@ -125,10 +129,16 @@ async def _system(args: argparse.Namespace, folder: Path) -> AsyncIterator[tuple
         yield system.bus, system.supervisor
 
 
-async def _endpoint(args: argparse.Namespace, supervisor: Supervisor, folder: Path) -> str:
+async def _llm(args: argparse.Namespace, given: Llm, supervisor: Supervisor, folder: Path) -> Llm:
+    """The model as the generator reaches it, started where it was asked for."""
     if args.replay:
-        return await start_replay(supervisor, args.replay, args.rate, folder / "logs" / "replay.json")
-    return str(args.llm)
+        url = await start_replay(supervisor, args.replay, args.rate, folder / "logs" / "replay.json")
+        return msgspec.structs.replace(given, url=url)
+    if args.engine:
+        cores = other_cores(load("devices", DeviceSettings, kind=args.device))
+        ready = await start_engine(supervisor, args, folder / "logs", cores)
+        return msgspec.structs.replace(given, url=ready.url, model=ready.model)
+    return given
 
 
 async def _or_failure(work: Coroutine[Any, Any, None], supervisor: Supervisor) -> None:

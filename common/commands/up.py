@@ -7,17 +7,19 @@ import signal
 from pathlib import Path
 
 from common.bus import BusSettings
+from common.commands.engine import add_engine_arguments, require_engine, start_engine
 from common.errors import UsageError
 from common.logs import configure
 from common.settings import load, refuse_unknown
-from common.system import is_up, local_system, make_plan
+from common.system import LocalSystem, is_up, local_system, make_plan
 
 NAME = "up"
 HELP = "start the server and every service on this host and keep them running"
 EXAMPLES = """\
   specgen up
   specgen up --device cuda --validators 4
-  specgen up --state /var/lib/specgen"""
+  specgen up --state /var/lib/specgen
+  specgen up --engine vllm --model /models/Qwen3-8B"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="kind of device to judge on (default: settings, cpu)")
     parser.add_argument("--validators", type=int, metavar="N", help="validator processes (default: one a device)")
     parser.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
+    parser.add_argument("--model", default="", metavar="DIR", help="model for --engine: a directory, or a hub's name")
+    add_engine_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     settings = load("bus", BusSettings, state_dir=str(args.state.absolute()) if args.state else None)
     if settings.url:
         raise UsageError("SPECGEN_BUS_URL names a server: `up` starts its own; unset it, or start single services")
+    if args.engine:
+        require_engine(args)
     asyncio.run(_up(args, settings))
     return 0
 
@@ -51,6 +57,15 @@ async def _up(args: argparse.Namespace, settings: BusSettings) -> None:
         print(f"up at {system.bus.url}; state and logs in {state}; end with Ctrl-C", flush=True)
         assert system.supervisor.failure is not None
         system.supervisor.failure.add_done_callback(lambda _: stop.set())
+        engine = asyncio.create_task(_engine(args, system))
         await stop.wait()
+        engine.cancel()
+        await asyncio.gather(engine, return_exceptions=True)
         if system.supervisor.failure.done():
             system.supervisor.failure.result()
+
+
+async def _engine(args: argparse.Namespace, system: LocalSystem) -> None:
+    if args.engine:
+        ready = await start_engine(system.supervisor, args, system.plan.folder / "logs", system.plan.shared_cores())
+        print(f"{ready.model} at {ready.url}; hand tasks to it with --llm {ready.url}", flush=True)

@@ -42,10 +42,14 @@ class Plan:
         public = dict(self.sections) | {"bus": self.bus.without_token()}
         self.config_file().write_text(to_toml(public))
 
-    def services(self) -> list[Service]:
+    def shared_cores(self) -> tuple[int, ...]:
+        """Cores that time nothing: for services, and whatever else runs beside them."""
         kind = self.sections["devices"]
         assert isinstance(kind, DeviceSettings)
-        env, cores = {CONFIG_VARIABLE: str(self.config_file())}, other_cores(kind)
+        return other_cores(kind)
+
+    def services(self) -> list[Service]:
+        env, cores = {CONFIG_VARIABLE: str(self.config_file())}, self.shared_cores()
         workers = [("validator", n) for n in range(self.validators)] + [("profiler", n) for n in range(self.profilers)]
         return [
             *self.extra,

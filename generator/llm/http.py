@@ -37,6 +37,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """Silence within a stream."""
     attempts: int = 6
     """Tries of a request that meets 429, 5xx or no connection."""
+    away: float | None = None
+    """Seconds such a request is tried for in place of a number of tries: an engine that restarts loads its model."""
     wait: float = 0.5
     """Before the second try; doubled for each further one."""
     wait_max: float = 30.0
@@ -92,7 +94,8 @@ class Http:
     async def _retried(self, method: str, path: str, body: dict[str, Any] | None) -> aiohttp.ClientResponse:
         p = self.patience
         attempts = stamina.retry_context(
-            on=_backoff, attempts=p.attempts, timeout=None, wait_initial=p.wait, wait_max=p.wait_max, wait_jitter=p.wait
+            on=_backoff, attempts=None if p.away else p.attempts, timeout=p.away, wait_initial=p.wait,
+            wait_max=p.wait_max, wait_jitter=p.wait,
         )
         async for attempt in attempts:
             with attempt:

@@ -1,0 +1,31 @@
+"""Publishes an engine's load while a run uses it."""
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+
+from common.bus import Bus
+from common.messages import EngineMeasured
+from generator.engine.metrics import Load, fetch
+
+
+async def watch(bus: Bus, run: str, url: str, *, seconds: float) -> None:
+    """Every change of the load, looked for every `seconds`, until cancelled. An engine that is away says nothing."""
+    last: Load | None = None
+    async with aiohttp.ClientSession() as session:
+        while True:
+            load = await fetch(session, url)
+            if load is not None and load != last:
+                await bus.record(measured(run, load, time.time()))
+                last = load
+            await asyncio.sleep(seconds)
+
+
+def measured(run: str, load: Load, at: float) -> EngineMeasured:
+    return EngineMeasured(
+        run=run, at=at, running=load.running, waiting=load.waiting, cache_usage=load.cache_usage,
+        prefix_queries=load.prefix_queries, prefix_hits=load.prefix_hits, preemptions=load.preemptions,
+        aborted=load.aborted,
+    )
