@@ -63,10 +63,14 @@ class Keeper:
             return [MemoryReserved(device=self._desk.device, id=request.id, granted=True)]
         return []
 
-    def release(self, id: str, now: float) -> list[Message]:
+    def held(self) -> dict[str, str]:
+        """Reservations and the leases they stand on."""
+        return {id: asked.request.lease for id, asked in self._asked.items()}
+
+    def release(self, id: str, now: float, *, expired: bool = False) -> list[Message]:
         self._asked.pop(id, None)
         released = self._reservations.release(id, now)
-        return [ReservationEnded(device=self._desk.device, at=now, id=id)] if released else []
+        return [ReservationEnded(device=self._desk.device, at=now, id=id, expired=expired)] if released else []
 
     def turn(self, now: float) -> list[Message]:
         done = self._expire(now)

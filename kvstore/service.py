@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.background import background, first
-from common.bus import STATE, Bus, LeaseHeld
+from common.bus import LEASES, STATE, Bus, LeaseHeld
 from common.devices import DeviceSettings, discover
 from common.errors import UsageError
 from common.logs import get_logger
@@ -39,6 +39,7 @@ log = get_logger()
 HOST_DEVICE = "cpu"
 """What a pool of host memory is called."""
 _URGENT_SECONDS = 0.01
+_LEASE_SECONDS = 1.0
 _END_SECONDS = 1.0
 """How long peers are given to unmap when the service ends."""
 
@@ -54,6 +55,7 @@ async def serve(bus: Bus, stop: asyncio.Event) -> None:
             for kind in (ReserveMemory, ReleaseMemory):
                 tasks.start(service.listen(kind))
             tasks.start(service.hold_lease())
+            tasks.start(service.follow_leases())
             tasks.start(service.send())
             await service.keep(stop)
             await service.give_back()
@@ -104,6 +106,16 @@ class Service:
             except LeaseHeld as error:
                 log.info("pool.lease_held", reason=str(error))
             await asyncio.sleep(self._poll)
+
+    async def follow_leases(self) -> None:
+        """End the reservations of workers that no longer hold their device: they died."""
+        table = self._bus.table(LEASES)
+        while True:
+            await asyncio.sleep(_LEASE_SECONDS)
+            for id, lease in self._keeper.held().items():
+                if await table.get(lease) is None:
+                    self._publish(self._keeper.release(id, time.time(), expired=True))
+                    self._wake.set()
 
     async def give_back(self) -> None:
         """Ask peers to unmap everything, wait a little, and release the memory."""

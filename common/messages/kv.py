@@ -79,6 +79,8 @@ class ReserveMemory(Message, frozen=True, kw_only=True):
     id: str
     """Made anew for each try of a worker."""
     worker: str
+    lease: str
+    """The lease the worker holds; when nobody holds it any more the reservation is over."""
     job: str
     bytes: int = 0
     """What must be free; 0: what the pool's settings leave to a candidate."""

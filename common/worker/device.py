@@ -10,6 +10,7 @@ from common.bus import STATE, Bus, Lease, LeaseHeld
 from common.devices import Device
 from common.logs import get_logger
 from common.messages import Assignment, Job, LeaseReleased, LeaseTaken, Stage
+from common.worker.memory import NoRoom, room
 
 log = get_logger()
 
@@ -17,11 +18,15 @@ log = get_logger()
 class Devices:
     """The devices of this host as one stage sees them."""
 
-    def __init__(self, bus: Bus, stage: Stage, devices: tuple[Device, ...], poll: float) -> None:
+    def __init__(
+        self, bus: Bus, stage: Stage, devices: tuple[Device, ...], poll: float, needed: int = 0
+    ) -> None:
+        """`needed`: bytes of device memory a job may use; see `memory.py`."""
         self._bus = bus
         self._stage = stage
         self._devices = devices
         self._poll = poll
+        self._needed = needed
         self._roles: dict[str, tuple[Stage, ...]] = {}
 
     async def follow_roles(self) -> None:
@@ -51,11 +56,18 @@ class Devices:
             for device in self._devices:
                 if device.kind == job.device and self._stage in self._roles.get(device.id, ()):
                     try:
-                        lease = self._bus.lease(f"device.{device.id}", self._bus.name)
-                        return device, await stack.enter_async_context(lease)
-                    except LeaseHeld:
+                        return device, await self._take_one(device, job, stack)
+                    except (LeaseHeld, NoRoom):
                         continue
             await asyncio.sleep(self._poll)
+
+    async def _take_one(self, device: Device, job: Job, stack: AsyncExitStack) -> Lease:
+        """The device's lease, then room in its memory; neither is kept where the second cannot be had."""
+        async with AsyncExitStack() as attempt:
+            lease = await attempt.enter_async_context(self._bus.lease(f"device.{device.id}", self._bus.name))
+            await attempt.enter_async_context(room(self._bus, device, job, self._needed))
+            stack.push_async_exit(attempt.pop_all())
+            return lease
 
     async def _tell_taken(self, device: Device, lease: Lease, job: Job) -> None:
         await self._bus.emit(LeaseTaken(

@@ -43,7 +43,8 @@ class Worker:
         self._stage = stage
         self._settings = settings
         self._cancellations = Cancellations(bus)
-        self._devices = Devices(bus, stage, devices, settings.device_poll)
+        needed = settings.device_memory_mib * 2**20
+        self._devices = Devices(bus, stage, devices, settings.device_poll, needed)
         self._attempt = Attempt(bus, judge, self._devices, stage)
         self.heart = Heart(bus, stage, devices, settings.beat_seconds)
 

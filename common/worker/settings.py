@@ -13,3 +13,6 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """On SIGTERM, how long the job under way may take before it is handed back."""
     device_poll: float = 0.05
     """Seconds between looks at a device that is held by another."""
+    device_memory_mib: int = 0
+    """Memory of the device a job may need, made free before it starts where a KV pool lives on the device; 0: what
+    the pool's settings leave to a candidate."""
