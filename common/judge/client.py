@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from types import TracebackType
@@ -23,6 +24,8 @@ from common.messages.campaign import TaskSource
 from common.messages.judgement import Judgement
 
 log = get_logger()
+_PATIENT = {"OMP_WAIT_POLICY": "passive"}
+"""The judge's own torch shares cores with services and compilers: threads that spin there take four times as long."""
 _STOP_SECONDS = 10.0
 """How long a process may take to give up a request before it is killed."""
 
@@ -138,7 +141,7 @@ class Lane:
             fds = theirs.fileno(), zygote.fileno()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", f"common.judge.lane.{self._name}", *map(str, fds),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=fds,
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=fds, env=os.environ | bwrap.ALLOCATOR | _PATIENT,
             )
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
         self._send(self._judge.setup())

@@ -1,6 +1,8 @@
 """Device work: validation and profiling, with the trusted side's torch."""
 from __future__ import annotations
 
+import torch._dynamo  # noqa: F401 - torch's meta device imports it at first use; better before the first request
+
 from common.judge.lane.desk import Desk
 from common.judge.lane.profile import profile
 from common.judge.lane.serve import Bench, main
