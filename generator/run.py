@@ -60,7 +60,9 @@ class _Run:
         """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
         llm = self._submitted.llm
         key = os.environ.get(llm.api_key_env or "")
-        patience = Patience(away=self._settings.endpoint_seconds, wait_max=5.0)
+        patience = Patience(
+            away=self._settings.endpoint_seconds, idle=self._settings.idle_seconds, wait_max=5.0
+        )
         async with Endpoint(llm.url, llm.model, api_key=key, patience=patience) as endpoint:
             problem = await self._probe(endpoint)
             if not problem and endpoint.capabilities.vllm:

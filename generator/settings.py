@@ -22,6 +22,8 @@ class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_seconds: float = 300.0
     """How long an endpoint may be away, or refuse for overload, before a generation fails: an engine that was killed
     loads its model again."""
+    idle_seconds: float = 60.0
+    """Silence within a stream after which it counts as broken off."""
     metrics_seconds: float = 1.0
     """How often an engine is asked for its load."""
     retries: int = 3
