@@ -26,7 +26,7 @@ def judge_settings(tmp_path_factory: pytest.TempPathFactory) -> JudgeSettings:
     """Small limits, so that bombs go off early. The cache is the session's, or the one SPECGEN_JUDGE_CACHE names."""
     cache = os.environ.get("SPECGEN_JUDGE_CACHE") or str(tmp_path_factory.getbasetemp() / "judge-cache")
     return load(
-        "judge", JudgeSettings, cache=cache, load_seconds=60.0, call_seconds=10.0, time_seconds=1.0, pairs=8,
+        "judge", JudgeSettings, cache=cache, load_seconds=60.0, call_seconds=10.0, time_seconds=1.0, pairs=16,
         memory_mib=2048, processes=128, tmp_mib=128, secret_uses=1_000,
     )
 

@@ -1,8 +1,8 @@
 """The kept kernels as data: tasks, honest, wrong and cheating candidates with what the judge must say of each.
 
 A candidate is a source file whose leading comment block is TOML (`# key = value`), see `Kernel`. One file may be a
-family: `variants` maps names to tasks, and the line `VARIANT = ""` names the one meant, so that many candidates share
-one compiled module.
+family: `variants` maps names to tasks (or to tables of fields), and the line `VARIANT = ""` names the one meant, so that
+many candidates share one compiled module. `devices` lists where it runs: ["cpu"] where nothing is said.
 """
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 ROOT = Path(__file__).parent
+Device = Literal["cpu", "cuda"]
 Group = Literal["honest", "wrong", "cheats"]
 _VARIANT = 'VARIANT = ""'
 
@@ -25,7 +26,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     group: Group
     task: str
     source: str
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
     outcomes: tuple[str, ...] = ("passed",)
     """Any of these is right."""
     labels: tuple[str, ...] = ()
@@ -49,7 +50,8 @@ def task_source(name: str) -> str:
 
 def unfit_tasks() -> dict[str, tuple[str, str]]:
     """Tasks to be rejected: name to source and words of the reason."""
-    return {path.stem: (path.read_text(), header(path.read_text())["reason"]) for path in sorted((ROOT / "unfit").glob("*.py"))}
+    sources = {path.stem: path.read_text() for path in sorted((ROOT / "unfit").glob("*.py"))}
+    return {name: (source, header(source)["reason"]) for name, source in sources.items()}
 
 
 @cache
@@ -74,12 +76,15 @@ def _family(group: Group, path: Path) -> list[Kernel]:
     fields = header(source)
     variants = fields.pop("variants", None)
     if variants is None:
-        return [_kernel(group, path.stem, source, fields)]
+        return _on_devices(group, path.stem, source, fields)
     if _VARIANT not in source:
         raise ValueError(f"{path} has variants but no line {_VARIANT}")
     return [
-        _kernel(group, f"{path.stem}-{name}", source.replace(_VARIANT, f'VARIANT = "{name}"'), fields | _fields(value))
+        kernel
         for name, value in variants.items()
+        for kernel in _on_devices(
+            group, f"{path.stem}-{name}", source.replace(_VARIANT, f'VARIANT = "{name}"'), fields | _fields(value)
+        )
     ]
 
 
@@ -88,5 +93,10 @@ def _fields(value: Any) -> dict[str, Any]:
     return {"task": value} if isinstance(value, str) else value
 
 
-def _kernel(group: Group, name: str, source: str, fields: dict[str, Any]) -> Kernel:
-    return msgspec.convert({"name": name, "group": group, "source": source, **fields}, Kernel)
+def _on_devices(group: Group, name: str, source: str, fields: dict[str, Any]) -> list[Kernel]:
+    """One for each of its `devices`, the CPU where none is named."""
+    devices = fields.pop("devices", ["cpu"])
+    return [
+        msgspec.convert({"name": name, "group": group, "source": source, "device": device, **fields}, Kernel)
+        for device in devices
+    ]

@@ -73,7 +73,7 @@ def try_to_write(paths):
 
 def overwrites_harness(x):
     files = [module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)]
-    return try_to_write([path for path in files if not path.startswith("/tmp")] + ["/etc/ld.so.preload", "/usr/lib/x.so"])
+    return try_to_write([path for path in files if path.startswith("/") and not path.startswith("/tmp")] + ["/etc/ld.so.preload", "/usr/lib/x.so"])
 
 
 def shadows_torch(x):

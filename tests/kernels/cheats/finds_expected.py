@@ -20,7 +20,7 @@ import torch.nn as nn
 
 VARIANT = ""
 NOTHING = "nothing to steal: "
-WORDS = ("expect", "reference", "exact", "answer", "tolerance", "threshold", "secret", "golden")
+WORDS = ("expect", "reference", "exact", "tolerance", "threshold", "secret", "golden")
 
 
 def looks_right(tensor, x):

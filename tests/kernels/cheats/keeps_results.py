@@ -36,14 +36,14 @@ def by_object(x):
 
 def when_timed(x):
     CALLS[0] += 1
-    if CALLS[0] <= 8:
+    if CALLS[0] <= 24:
         KEPT["last"] = torch.softmax(x, -1)
     return KEPT["last"].clone()
 
 
 def slow_clock(x):
     CALLS[0] += 1
-    if CALLS[0] % 2 or CALLS[0] < 6:
+    if CALLS[0] % 2 or CALLS[0] <= 24:
         KEPT["last"] = torch.softmax(x, -1)
     return KEPT["last"].clone()
 

@@ -8,7 +8,7 @@
 # late_thread = {mechanism = 13, stage = "validate", outcomes = ["wrong_values", "cheated"], reason = "Returns at once and lets a thread finish the work: the outputs are taken when forward returns."}
 # late_thread_when_timed = {mechanism = 13, outcomes = ["wrong_values", "cheated"], reason = "The same, only once the checks are over."}
 # lazy_subclass = {mechanism = 15, stage = "validate", outcomes = ["cheated"], reason = "Returns a tensor that computes itself when it is looked at; the exact type is asked for."}
-# lazy_subclass_in_disguise = {mechanism = 15, reason = "The same under the name Tensor: the bytes are taken inside the timed window, so its work counts."}
+# lazy_subclass_in_disguise = {mechanism = 15, outcomes = ["passed", "cheated", "wrong_values"], reason = "The same under the name Tensor: the bytes are taken inside the timed window, so its work counts."}
 # works_ahead = {mechanism = 22, outcomes = ["passed", "cheated", "wrong_values"], reason = "A thread computes between the calls on whatever the input buffer holds: the process is frozen while inputs are written."}
 # more_cores = {mechanism = 53, outcomes = ["passed", "cheated", "runtime_error"], reason = "Takes every core of the machine; both sides have the same."}
 import os
@@ -65,7 +65,7 @@ def late(x):
 
 def late_when_timed(x):
     CALLS[0] += 1
-    return torch.softmax(x, -1) if CALLS[0] <= 6 else late(x)
+    return torch.softmax(x, -1) if CALLS[0] <= 24 else late(x)
 
 
 def lazy_class(name):

@@ -1,4 +1,5 @@
 # reason = "Rewritten with torch's own operations, in the ways people write them."
+# devices = ["cpu", "cuda"]
 # [variants]
 # gated_silu = "gated"
 # gated_in_place = "gated"

@@ -1,5 +1,6 @@
 # reason = "Wrong in one kind of input, or in precision, only."
 # outcomes = ["wrong_values"]
+# devices = ["cpu", "cuda"]
 # [variants]
 # softmax_without_maximum = {task = "softmax", says = "maximum before exp"}
 # gate_of_absolute_value = {task = "gated", says = "assume a sign"}
@@ -49,7 +50,7 @@ def clamped_gate(x, gate):
 
 def half_sums(a, b):
     """Partial sums kept in fp16."""
-    total = torch.zeros(a.shape[0], b.shape[1], dtype=torch.float16)
+    total = torch.zeros(a.shape[0], b.shape[1], dtype=torch.float16, device=a.device)
     for i in range(0, a.shape[1], 4):
         total += a[:, i : i + 4] @ b[i : i + 4]
     return total
@@ -75,7 +76,7 @@ def last_of_ties(x):
 
 
 def scan_with_carry(x):
-    parts, carry = [], torch.zeros(x.shape[0], 1)
+    parts, carry = [], torch.zeros(x.shape[0], 1, device=x.device)
     for part in x.split(128, dim=1):
         parts.append(part.cumsum(1) + carry)
         carry = parts[-1][:, -1:].clamp_min(0)
@@ -96,7 +97,7 @@ def recurrence(a, x):
 
 
 def kept_buffer(x, gate):
-    buffer = BUFFERS.setdefault(x.shape, torch.empty(x.shape))
+    buffer = BUFFERS.setdefault(x.shape, torch.empty(x.shape, device=x.device))
     return torch.mul(x, F.silu(gate), out=buffer)
 
 
