@@ -63,12 +63,12 @@ class Service:
             log.warning("scheduler.replaced")
 
     async def _turn(self) -> None:
-        """One round: fold what came, then do what follows."""
-        self._observe()
+        """One round: fold what came, then do what follows. Shortly after news the roles are looked at once more."""
+        soon = self._observe()
         await self._perform(self._core.act(time.monotonic()))
         self._news.clear()
         if self._inbox.empty():
-            await first(self._news, timeout=self._settings.tick_seconds)
+            await first(self._news, timeout=self._settings.pool_seconds if soon else self._settings.tick_seconds)
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
         """In order; jobs, which come last and do not depend on each other, at once."""
@@ -85,10 +85,12 @@ class Service:
             log.warning("effect.refused", effect=type(effect).__name__, reason=str(error))
             self._core.refused(effect, str(error), time.monotonic(), for_good=isinstance(error, TooLarge))
 
-    def _observe(self) -> None:
-        now = time.monotonic()
-        while not self._inbox.empty():
+    def _observe(self) -> int:
+        """Fold what came; how much it was."""
+        now, count = time.monotonic(), self._inbox.qsize()
+        for _ in range(count):
             self._core.observe(self._inbox.get_nowait(), now)
+        return count
 
     async def _read(self, pattern: str, since: Since, caught_up: asyncio.Event) -> None:
         """Workers of the past are none: those that live beat every second."""

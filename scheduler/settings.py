@@ -13,7 +13,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     worker_timeout: float = 6.0
     """A worker silent for so long is gone; it beats every second."""
     tick_seconds: float = 0.5
-    """How often deadlines and silent workers are looked at when nothing happens."""
+    """How often deadlines, silent workers and roles are looked at when nothing happens."""
     reconcile_seconds: float = 5.0
     """How often requests without a result are compared with what the job stream holds."""
     lost_after: float = 3.0
@@ -23,8 +23,8 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     pools: Literal["elastic", "published", "static"] = "elastic"
     """How devices are shared between the stages; see `scheduler/pools/`."""
-    pool_seconds: float = 0.25
-    """Least time between two looks at the roles."""
+    pool_seconds: float = 0.1
+    """Least time between two looks at the roles, and how soon after news they are looked at again."""
     dwell_seconds: float = 1.0
     """A device keeps a role at least so long."""
     hysteresis: float = 0.15

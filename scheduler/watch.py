@@ -33,10 +33,12 @@ class Watch:
         self._next = now + self._settings.settle_seconds
 
     def failed(self, message: AttemptFailed, now: float) -> None:
+        """A device that is taken out is out before the next attempt goes out."""
         device = self._fleet.devices.get(message.device or "")
         who = (message.run, message.candidate)
         if device and device.health.failure(who, hint=message.quarantine, settings=self._settings, now=now):
             self._why[device.id] = f"quarantined: {message.reason}"
+            self._next = min(self._next, now)
 
     def succeeded(self, device: str | None) -> None:
         if known := self._fleet.devices.get(device or ""):

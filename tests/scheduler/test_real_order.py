@@ -13,9 +13,8 @@ import pytest
 import pytest_asyncio
 
 from bench.light.candidate import Plan
-from bench.light.feed import TASK, Feed
+from bench.light.feed import TASK
 from bench.light.system import LightSystem, light_system, worker
-from common.background import background
 from common.bus import STATE, BusSettings, StreamFull
 from common.messages import (
     PREFIX,
@@ -29,6 +28,7 @@ from common.messages import (
     Stage,
 )
 from tests.scheduler.events import Events, events_of
+from tests.scheduler.feeds import feed_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 V, P = Stage.VALIDATE, Stage.PROFILE
@@ -44,19 +44,6 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ligh
     settings = BusSettings(state_dir=str(folder / "state"), lease_seconds=3.0, stream_mib={"job": 1})
     async with light_system(folder, services, bus=settings, ready=2) as running:
         yield running
-
-
-@asynccontextmanager
-async def feed_of(system: LightSystem, run: str, **fields: object) -> AsyncIterator[Feed]:
-    """A run with an open iteration, which ends with the block."""
-    feed = Feed(system.bus, run)
-    await feed.start(**fields)  # type: ignore[arg-type]
-    await feed.open_iteration()
-    async with background() as tasks:
-        tasks.start(feed.take_results())
-        yield feed
-    await feed.end_iteration()
-    await feed.end()
 
 
 @asynccontextmanager
