@@ -239,9 +239,8 @@ def transpose_kernel(x_ptr, y_ptr, rows, columns, TILE: tl.constexpr):
     base = tl.program_id(2) * rows * columns
     r = tl.program_id(0) * TILE + tl.arange(0, TILE)
     c = tl.program_id(1) * TILE + tl.arange(0, TILE)
-    mask = (r[:, None] < rows) & (c[None, :] < columns)
-    x = tl.load(x_ptr + base + r[:, None] * columns + c[None, :], mask=mask)
-    tl.store(y_ptr + base + c[:, None] * rows + r[None, :], tl.trans(x), mask=tl.trans(mask))
+    x = tl.load(x_ptr + base + r[:, None] * columns + c[None, :], mask=(r[:, None] < rows) & (c[None, :] < columns))
+    tl.store(y_ptr + base + c[:, None] * rows + r[None, :], tl.trans(x), mask=(c[:, None] < columns) & (r[None, :] < rows))
 
 
 @triton.jit
