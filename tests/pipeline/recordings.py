@@ -1,7 +1,7 @@
 """Small recordings for tests: light kernels without a compiler, with known outcomes, at depths the trigger forks at."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,11 +65,13 @@ def kernel(outcome: str, variant: int) -> str:
 
 
 def write_recording(
-    folder: Path, iterations: Sequence[tuple[Sequence[str], str]], *, rate: float = 400.0, filler: int = 9
+    folder: Path, iterations: Sequence[tuple[Sequence[str], str]], *, rate: float = 400.0, filler: int = 9,
+    kernel: Callable[[str, int], str] = kernel,
 ) -> tuple[Path, Path]:
     """Write `task.py` and `recording/`; returns both. An iteration is (outcomes of its forks, outcome of its answer).
 
-    Every fork sits right behind a closed fence of its own; `filler` sentences stand between two of them.
+    `kernel` writes a source from an outcome and a number of its own. Every fork sits right behind a closed fence of its
+    own; `filler` sentences stand between two of them.
     """
     recording = folder / "recording"
     recording.mkdir(parents=True)
