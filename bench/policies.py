@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.fit import signals_of
-from bench.simulate import Plan, Result, Run
+from bench.replaying import Plan, Result, Run
 from bench.traces import Trace
 from trigger import first, value
 from trigger.effects import Fork

@@ -2,7 +2,7 @@
 
 Whole iterations are played: the recorded reasoning at a constant rate, forks answered by stand-in rules, candidates
 judged for recorded times, iterations stopped by the live stop policy. The priors of `ours` were fitted on one half of
-the tasks; everything reported is from the other half. See `standins` for the rules and `simulate` for the world.
+the tasks; everything reported is from the other half. See `standins` for the rules and `replaying` for the world.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import msgspec
 from bench import standins, traces
 from bench.fit import runs
 from bench.policies import Oracle, plans
-from bench.simulate import Result, Run, World
+from bench.replaying import Result, Run, World
 from bench.standins import RULES, Pool, Rule
 from bench.traces import Trace
 from common.errors import UsageError
