@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from common.judge.build import commands, headers
+from common.judge.build.precompiled import LeanHeaders
 from common.judge.build.run import Compilers, Ran
 from common.judge.build.store import Store
 from common.judge.build.toolchain import Toolchain
 from common.judge.protocol import Built, Extension
 
-_MODULE, _ERROR, _PRECOMPILED, _NAMES = "module.so", "error.txt", "torch/extension.h", "names.txt"
+_MODULE, _ERROR, _NAMES = "module.so", "error.txt", "names.txt"
 
 
 class BuildStopped(Exception):
@@ -27,6 +28,7 @@ class Builder:
         self._tools = tools
         self._store = store
         self._compilers = compilers
+        self._lean = LeanHeaders(tools, store, compilers)
 
     def key(self, wanted: Extension) -> str:
         return hashlib.sha256(msgspec.msgpack.encode((wanted, self._tools.digest, headers.LEAN))).hexdigest()
@@ -57,6 +59,8 @@ class Builder:
         finally:
             if folder.exists():
                 self._store.discard(folder)
+            if not wanted.with_cuda:
+                self._lean.precompile(wanted.cflags)
 
     def _compile(self, wanted: Extension, folder: Path) -> Ran:
         for name, text in wanted.files.items():
@@ -72,31 +76,12 @@ class Builder:
     def _compile_one(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
         if source.endswith(commands.CUDA_SUFFIX):
             return self._run(commands.compile_cuda(self._tools, wanted, source, target), folder)
-        lean = None if wanted.with_cuda else self._precompiled(wanted.cflags)
+        lean = None if wanted.with_cuda else self._lean.folder(wanted.cflags)
         if lean:
             ran = self._run(commands.compile_cxx(self._tools, wanted, source, target, lean), folder, lean)
             if not ran.code or not headers.needs_whole(ran.text, self._names()):
                 return ran
         return self._run(commands.compile_cxx(self._tools, wanted, source, target, None), folder)
-
-    def _precompiled(self, cflags: tuple[str, ...]) -> Path | None:
-        """The folder with the lean header, precompiled for these flags; None where they are not of the plain kind."""
-        flags = headers.key_flags(cflags)
-        if flags is None:
-            return None
-        key = headers.key(self._tools.digest, flags)
-        return self._store.find(key) or self._precompile(key, flags)
-
-    def _precompile(self, key: str, flags: tuple[str, ...]) -> Path | None:
-        folder = self._store.workspace()
-        header = folder / _PRECOMPILED
-        header.parent.mkdir()
-        header.write_text(headers.LEAN)
-        ran = self._run(commands.precompile(self._tools, flags, _PRECOMPILED, f"{_PRECOMPILED}.gch"), folder)
-        if ran.code:
-            self._store.discard(folder)
-            return None
-        return self._store.keep(key, folder)
 
     def _names(self) -> set[str]:
         """What `headers.needs_whole` asks for; found once for a toolchain."""

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.judge.child import jail
 from common.judge.sandbox import bwrap
 
 _FILE_LIMIT = 4 << 30
@@ -34,16 +36,17 @@ class Compilers:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
 
-    def run(self, words: list[str], folder: Path, readable: list[Path]) -> Ran:
-        """Paths in `words` are relative to `folder`, or inside of `readable`."""
+    def run(self, words: list[str], folder: Path, readable: list[Path], *, background: bool = False) -> Ran:
+        """Paths in `words` are relative to `folder`, or inside of `readable`. In the background `stop` spares it."""
         command = bwrap.compiler(self._program, folder, readable, words) if self._program else words
-        with self._jobs:
+        with self._jobs if not background else nullcontext():
             process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=_limit,
+                start_new_session=True, preexec_fn=_limit_background if background else _limit,
             )
-            with self._lock:
-                self._running.add(process)
+            if not background:
+                with self._lock:
+                    self._running.add(process)
             try:
                 return self._finish(process)
             finally:
@@ -74,7 +77,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         return
 
 
+def _limit_background() -> None:
+    _limit()
+    os.nice(10)
+
+
 def _limit() -> None:
+    jail.die_with_parent(signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_LIMIT, _FILE_LIMIT))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))

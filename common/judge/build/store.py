@@ -1,12 +1,18 @@
 """The cache of built extensions and precompiled headers: a folder a key, complete or absent, oldest use out first."""
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY = ".new-"
+_LEFT_SECONDS = 3600.0
+"""A workspace this old was left by a process that was killed."""
 
 
 class Store:
@@ -16,6 +22,9 @@ class Store:
         self._folder = folder
         self._limit = limit_mib << 20
         folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        for left in folder.glob(f"{_TEMPORARY}*"):
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                self.discard(left)
 
     @property
     def folder(self) -> Path:
@@ -47,6 +56,17 @@ class Store:
 
     def discard(self, workspace: Path) -> None:
         shutil.rmtree(workspace, ignore_errors=True)
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Whether making the entry of `key` is this block's alone, among all processes on this folder."""
+        with (self._folder / f"{key}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
     def _trim(self, newest: Path) -> None:
         entries = sorted((entry.stat().st_mtime, entry) for entry in self._folder.iterdir() if entry.is_dir())

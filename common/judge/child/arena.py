@@ -7,20 +7,21 @@ from typing import Any
 
 import torch
 
+from common.judge.device_memory import DeviceMemory
 from common.judge.protocol import SpareSpec
 
 
 class Arena:
-    """The judge's memory, mapped here and filled in by it; `base` is its address in this process."""
+    """The judge's memory, mapped here and filled in by it. The judge keeps its own copy of what it wrote."""
 
     def __init__(self, fd: int, size: int, spec: SpareSpec) -> None:
-        if spec.role == "cuda":
-            raise NotImplementedError("cuda arena")
-        memory = mmap.mmap(fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
-        os.close(fd)
-        self.bytes = torch.frombuffer(memory, dtype=torch.uint8)
-        self.base = self.bytes.data_ptr()
+        """Of `size` bytes: host memory, or the device's own where the candidate runs on one."""
         self.size = size
+        if spec.role == "cuda":
+            self._device = DeviceMemory.open(fd, size, spec.index)
+            self.bytes = self._device.bytes
+        else:
+            self.bytes = _map(fd, size)
 
     def tensor(self, body: Any) -> torch.Tensor:
         """An input: its storage's bytes are at `at`."""
@@ -31,3 +32,9 @@ class Arena:
     def room(self, at: int, shape: Any, dtype: torch.dtype, count: int) -> torch.Tensor:
         """Where an output of `count` bytes goes."""
         return self.bytes[at : at + count].view(dtype).view(shape)
+
+
+def _map(fd: int, size: int) -> torch.Tensor:
+    memory = mmap.mmap(fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+    os.close(fd)
+    return torch.frombuffer(memory, dtype=torch.uint8)

@@ -36,6 +36,9 @@ from common.judge.tree import unpack
 from common.judge.wire import recv_frame_fds, send_frame
 
 _TEXT, _TRACE = 4000, 6000
+_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "Triton Error [CUDA]: out of memory")
+_DEVICE = ("CUDA error", "Triton Error [CUDA]", "CUBLAS_STATUS", "CUDNN_STATUS")
+"""After such an error the device is probed: the process may have lost it for good."""
 
 
 class Worker:
@@ -112,9 +115,9 @@ def _kind(error: BaseException) -> str:
         return "build"
     if isinstance(error, ReturnedOddly):
         return "return"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in text for word in _MEMORY):
         return "memory"
-    if isinstance(error, torch.AcceleratorError) or "CUDA error" in text:
+    if isinstance(error, torch.AcceleratorError) or any(word in text for word in _DEVICE):
         return "device"
     return ""
 

@@ -5,6 +5,7 @@ import fcntl
 import mmap
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,27 +20,30 @@ SHIFTS = 64
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
-class HostArena:
-    """Shared host memory. Its size is sealed: a candidate that shrank it would end the judge by SIGBUS."""
+class Arena(ABC):
+    """One memory for inputs and outputs. `fd` is its descriptor, to be sent to the candidate's process."""
+
+    size: int
+    fd: int
+    _bytes: torch.Tensor
 
     def __init__(self, inputs: int, outputs: int) -> None:
         """Room for inputs and outputs of so many bytes."""
         self.outputs_at = aligned(inputs) + SHIFTS * ALIGNMENT
         self.outputs_room = aligned(outputs) + ALIGNMENT
-        self.size = self.outputs_at + self.outputs_room
-        self.fd = os.memfd_create("arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, self.size)
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
-        self._bytes = torch.frombuffer(mmap.mmap(self.fd, self.size), dtype=torch.uint8)
-        self._taken = torch.empty(self.outputs_room, dtype=torch.uint8)
-        self._taken.fill_(0)
+        self._allocate(self.outputs_at + self.outputs_room)
+        self._taken = torch.zeros(self.outputs_room, dtype=torch.uint8, device=self._bytes.device)
         self._given: list[tuple[int, torch.Tensor]] = []
+
+    @abstractmethod
+    def _allocate(self, size: int) -> None:
+        """Set `size`, `fd` and `_bytes`."""
 
     def holds(self, inputs: int, outputs: int) -> bool:
         return aligned(inputs) + SHIFTS * ALIGNMENT <= self.outputs_at and aligned(outputs) <= self.outputs_room
 
     def give(self, inputs: Sequence[Any], *, again: bool = False) -> Tree:
-        """Write the inputs, somewhere else each time, or with `again` where the former ones are."""
+        """Find the inputs a place, somewhere else each time, or with `again` where the former ones are."""
         places = iter([at for at, _ in self._given]) if again else None
         next_at = ALIGNMENT * secrets.randbelow(SHIFTS)
         given: list[tuple[int, torch.Tensor]] = []
@@ -49,25 +53,38 @@ class HostArena:
             flat = extent_bytes(tensor)
             at = next(places) if places else next_at
             next_at = at + aligned(flat.numel())
-            self._bytes[at : at + flat.numel()].copy_(flat)
             given.append((at, flat))
             return {"at": at, "bytes": flat.numel(), "dtype": dtype_name(tensor), "shape": list(tensor.shape),
                     "stride": list(tensor.stride())}
 
         tree = pack(list(inputs), put)
         self._given = given
+        self._place()
         return tree
+
+    def _place(self) -> None:
+        """Before the clock runs."""
+
+    def deliver(self) -> None:
+        """With the clock running, before the candidate's process is told that there are inputs."""
+
+    def _write(self) -> None:
+        for at, flat in self._given:
+            self._bytes[at : at + flat.numel()].copy_(flat)
 
     def untouched(self) -> bool:
         """Whether the inputs still hold what was written."""
         return all(torch.equal(self._bytes[at : at + flat.numel()], flat) for at, flat in self._given)
 
     def poison(self, byte: int) -> None:
-        self._bytes[self.outputs_at :].fill_(byte)
+        self._outputs().fill_(byte)
 
     def take(self) -> None:
         """Copy all outputs to where the candidate cannot change them. Its end is the end of a timed window."""
-        self._taken.copy_(self._bytes[self.outputs_at :])
+        self._taken.copy_(self._outputs())
+
+    def _outputs(self) -> torch.Tensor:
+        return self._bytes[self.outputs_at : self.outputs_at + self.outputs_room]
 
     def taken(self, output: Output) -> torch.Tensor:
         """An output's value from the copy; on the meta device (shape and dtype alone) where it did not fit."""
@@ -78,7 +95,7 @@ class HostArena:
         count = value.numel() * value.element_size()
         start = output.at - self.outputs_at
         if count == 0 or output.at < 0:
-            return value if count else torch.empty(output.shape, dtype=dtype)
+            return value if count else torch.empty(output.shape, dtype=dtype, device=self._taken.device)
         if start < 0 or start % ALIGNMENT or start + count > self.outputs_room:
             raise ValueError("an output lies outside of the room for outputs")
         return self._taken[start : start + count].view(dtype).view(output.shape).clone()
@@ -97,16 +114,28 @@ class HostArena:
         os.close(self.fd)
 
 
-def new_arena(device: torch.device, inputs: int, outputs: int) -> HostArena:
-    """On the device, with room for inputs and outputs of so many bytes."""
-    return HostArena(inputs, outputs)
+class HostArena(Arena):
+    """Shared host memory. Its size is sealed: a candidate that shrank it would end the judge by SIGBUS.
+
+    Inputs are written before the clock runs: the candidate is frozen then, and nothing else of it can run.
+    """
+
+    def _allocate(self, size: int) -> None:
+        self.size = size
+        self.fd = os.memfd_create("arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.fd, size)
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
+        self._bytes = torch.frombuffer(mmap.mmap(self.fd, size), dtype=torch.uint8)
+
+    def _place(self) -> None:
+        self._write()
 
 
 def extent_bytes(tensor: torch.Tensor) -> torch.Tensor:
     """All bytes from a tensor's first to its last element, gaps included, flat."""
     tensor = tensor.detach()
     if tensor.numel() == 0:
-        return torch.empty(0, dtype=torch.uint8)
+        return torch.empty(0, dtype=torch.uint8, device=tensor.device)
     reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.as_strided((reach + 1,), (1,)).view(torch.uint8)
 

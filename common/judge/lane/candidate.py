@@ -101,6 +101,7 @@ class Candidate:
         with self._judged("call"):
             deadline = time.monotonic() + self._settings.call_seconds
             started = time.perf_counter()
+            self.arena.deliver()
             if thaw:
                 self._spare.thaw()
             send_frame(self._spare.work, order)

@@ -28,10 +28,12 @@ from common.judge.check import (
     to_feedback,
 )
 from common.judge.faults import JudgeFault
-from common.judge.lane.arena import inline, input_bytes, new_arena, output_bytes
+from common.judge.lane.arena import inline, input_bytes, output_bytes
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
+from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded, out_of_line
+from common.judge.lane.filler import Filler
 from common.judge.lane.paired import Pair, measure, settled
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
@@ -86,6 +88,7 @@ class Timing:
         self._secret = secrets.token_bytes(32)
         self._random = random.Random(secrets.randbits(64))
         self._expected = known.reference(fresh_case(self._secret, 0))
+        self._filler = Filler(known.device)
         self._spans: list[tuple[float, float]] = []
         self._pairs: list[Pair] = []
         self._empty: list[float] = []
@@ -144,6 +147,7 @@ class Timing:
         with ours():
             turn = self._timed(self._reference, inputs)
             for _ in range(_EMPTY_CALLS):
+                self._filler.run()
                 self._empty.append(self._reference.call(turn.inputs, thaw=True, empty=True).seconds)
                 self._reference.freeze()
         return turn
@@ -154,6 +158,7 @@ class Timing:
         side.freeze()
         tree = side.arena.give(inputs)
         side.arena.poison(_POISON)
+        self._filler.run()
         answered = side.call(tree, thaw=True)
         side.freeze()
         try:

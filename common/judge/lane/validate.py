@@ -17,9 +17,10 @@ from common.judge.check import (
     make_inputs,
     to_feedback,
 )
-from common.judge.lane.arena import inline, input_bytes, new_arena, output_bytes
+from common.judge.lane.arena import inline, input_bytes, output_bytes
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
+from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded, out_of_line, too_slow
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
