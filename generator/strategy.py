@@ -21,7 +21,8 @@ Rules
   constructor and forward arguments as `Model`, and returns the same values.
 - Write the kernel yourself: {how}.
 - Values are compared with a double-precision reference; precision: {precision}.
-- Parameters of `Model` are copied into `ModelNew` by name where both have them.
+- Both models are built under the same seed, nothing is copied: create the parameters and modules that `Model` draws at
+  random in the same order and the same way, so that the weights are equal.
 """
 _HOW = {
     "cpu": "C++ with OpenMP or SIMD through torch.utils.cpp_extension.load_inline",
