@@ -59,7 +59,7 @@ class DeviceMemory:
     @classmethod
     def create(cls, size: int, index: int) -> tuple[DeviceMemory, int]:
         """At least `size` bytes on a device, and their descriptor, the caller's to close."""
-        torch.cuda.init()
+        torch.cuda.synchronize(index)  # the driver calls below need the context that torch makes at first use
         size = -(-size // _granularity(index)) * _granularity(index)
         handle, descriptor = c_uint64(), c_int()
         _call("cuMemCreate", byref(handle), c_size_t(size), byref(_properties(index)), c_uint64(0))

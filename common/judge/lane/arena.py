@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from common.judge.check import Returned, flatten
+from common.judge.check import flatten
 from common.judge.protocol import Output
 from common.judge.tree import Tree, pack
 
@@ -62,9 +62,11 @@ class Arena(ABC):
         self._place()
         return tree
 
+    @abstractmethod
     def _place(self) -> None:
-        """Before the clock runs."""
+        """Write them or not, before the clock runs."""
 
+    @abstractmethod
     def deliver(self) -> None:
         """With the clock running, before the candidate's process is told that there are inputs."""
 
@@ -100,16 +102,6 @@ class Arena(ABC):
             raise ValueError("an output lies outside of the room for outputs")
         return self._taken[start : start + count].view(dtype).view(output.shape).clone()
 
-    def returned(self, outputs: Sequence[Output]) -> list[Returned]:
-        """ValueError where the description of an output is no honest one."""
-        return [
-            Returned(
-                value=self.taken(output) if output.dtype else output.value, type_name=output.type_name,
-                device=output.device, overlap=output.overlap,  # type: ignore[arg-type]
-            )
-            for output in outputs
-        ]
-
     def close(self) -> None:
         os.close(self.fd)
 
@@ -129,6 +121,9 @@ class HostArena(Arena):
 
     def _place(self) -> None:
         self._write()
+
+    def deliver(self) -> None:
+        return
 
 
 def extent_bytes(tensor: torch.Tensor) -> torch.Tensor:

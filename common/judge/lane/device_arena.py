@@ -27,6 +27,9 @@ class DeviceArena(Arena):
         self._memory, self.fd = DeviceMemory.create(size, self._device.index or 0)
         self._bytes, self.size = self._memory.bytes, self._memory.size
 
+    def _place(self) -> None:
+        return
+
     def deliver(self) -> None:
         self._write()
         _eviction(self._device).fill_(0)

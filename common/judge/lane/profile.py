@@ -32,9 +32,10 @@ from common.judge.lane.arena import inline, input_bytes, output_bytes
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
 from common.judge.lane.device_arena import new_arena
-from common.judge.lane.ended import CandidateEnded, out_of_line
+from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.filler import Filler
 from common.judge.lane.paired import Pair, measure, settled
+from common.judge.lane.receive import receive
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
 from common.judge.requests import Profile
@@ -123,7 +124,7 @@ class Timing:
                 done = side.call(side.arena.give(inputs)).done
             side.freeze()
         self._former = inputs
-        if compare(self._expected, done.spec, self._reference.arena.returned(done.outputs), self._known.policy):
+        if compare(self._expected, done.spec, receive(self._reference.arena, done, self._expected), self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
 
     def _pair(self, index: int) -> None:
@@ -161,10 +162,7 @@ class Timing:
         self._filler.run()
         answered = side.call(tree, thaw=True)
         side.freeze()
-        try:
-            outputs = side.arena.returned(answered.done.outputs)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise out_of_line(f"outputs described as what they are not: {error}") from None
+        outputs = receive(side.arena, answered.done, self._expected)
         if not side.arena.untouched():
             raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
         return Turn(answered.seconds, answered.done.span, answered.done.spec, outputs, tree)

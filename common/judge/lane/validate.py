@@ -21,10 +21,10 @@ from common.judge.lane.arena import inline, input_bytes, output_bytes
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
 from common.judge.lane.device_arena import new_arena
-from common.judge.lane.ended import CandidateEnded, out_of_line, too_slow
+from common.judge.lane.ended import CandidateEnded, too_slow
+from common.judge.lane.receive import receive
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
-from common.judge.protocol import Done
 from common.judge.requests import Validate
 from common.judge.tree import Tree, pack
 from common.messages.judgement import Feedback, Judgement, Outcome
@@ -116,17 +116,10 @@ class Trial:
         self._calls += 1
         arena.poison(poison)
         done = self._candidate.call(tree, poison=poison, edited=edited, hold=True).done
-        outputs = self._received(done)
+        outputs = receive(arena, done, expected)
         finding = compare(expected, done.spec, outputs, self._known.policy, previous=self._previous)
         self._previous = expected
         return outputs, finding or self._mutated(expected.case)
-
-    def _received(self, done: Done) -> list[Returned]:
-        try:
-            outputs: list[Returned] = self._candidate.arena.returned(done.outputs)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise out_of_line(f"outputs described as what they are not: {error}") from None
-        return outputs
 
     def _again(self, expected: Expected, tree: Tree, before: list[Returned]) -> None:
         """The same inputs once more: other bits are no fault, but are told."""

@@ -30,6 +30,7 @@ ENVIRONMENT = ALLOCATOR | {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONNOUSERSITE": "1",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's: it would start its threads at import, and the zygote must have one to fork
 }
 
 
@@ -46,7 +47,7 @@ def visible() -> list[str]:
     """Existing folders that Python, its packages and the compilers live in."""
     wanted = [*_SYSTEM, sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])]
     wanted += [entry for entry in sys.path if entry and Path(entry).resolve() != PACKAGE]
-    wanted += [str(PACKAGE / "common"), *_cuda_homes()]
+    wanted += [str(PACKAGE / "common"), *_cuda_homes(), *_compiler_folders()]
     found = dict.fromkeys(os.path.abspath(path) for path in wanted if os.path.exists(path) and path != "/")
     return [path for path in found if not any(path != other and Path(path).is_relative_to(other) for other in found)]
 
@@ -54,6 +55,16 @@ def visible() -> list[str]:
 def ancestors(paths: list[str]) -> list[str]:
     """The folders above, outermost first: made passable, since the candidate's user owns none of them."""
     return sorted({str(parent) for path in paths for parent in Path(path).parents if str(parent) != "/"})
+
+
+def _compiler_folders() -> list[str]:
+    """Those of a C++ compiler that CXX names, with its libraries and headers where it lies in a `bin`."""
+    named = shutil.which(os.environ.get("CXX", ""))
+    if named is None:
+        return []
+    homes = {Path(named).parent, Path(named).resolve().parent}
+    beside = ("lib", "lib32", "lib64", "libexec", "include")
+    return [str(home) for home in homes] + [str(h.parent / name) for h in homes if h.name == "bin" for name in beside]
 
 
 def _cuda_homes() -> list[str]:

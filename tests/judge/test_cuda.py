@@ -1,0 +1,120 @@
+"""The judge's path on a GPU: right kernels, wrong ones, ones that break their context, and the clock."""
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from common.devices import Device, DeviceSettings, discover
+from common.errors import UsageError
+from common.judge import Artefact, Judge, JudgeSettings
+from common.messages import Judgement, Outcome, TaskSource
+from tests.judge.sources_cuda import (
+    ADD_TASK,
+    CUDA,
+    EAGER,
+    ENDLESS,
+    MATMUL_TASK,
+    OUT_OF_BOUNDS,
+    SIDE_STREAM,
+    TF32,
+    TRITON,
+    WRONG,
+)
+
+pytestmark = [pytest.mark.gpu, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Device:
+    try:
+        return discover(DeviceSettings(kind="cuda"))[0]
+    except UsageError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cuda_judge(judge_settings: JudgeSettings, gpu: Device) -> AsyncIterator[Judge]:
+    settings = msgspec.structs.replace(judge_settings, memory_mib=16384, time_seconds=4.0, call_seconds=8.0)
+    async with Judge(settings, gpu.kind) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def rows() -> TaskSource:
+    return TaskSource(name="rows", source=ADD_TASK)
+
+
+async def verdict(judge: Judge, task: TaskSource, device: Device, source: str) -> Judgement:
+    artefact = await judge.compile(task, source)
+    return artefact if isinstance(artefact, Judgement) else await judge.validate(task, artefact, device)
+
+
+async def timed(judge: Judge, task: TaskSource, device: Device, source: str) -> Judgement:
+    artefact = await judge.compile(task, source)
+    assert isinstance(artefact, Artefact), artefact.feedback
+    judged = await judge.profile(task, artefact, device)
+    print(judged.feedback.summary, judged.seconds, judged.record.get("path_ms", [])[:5])
+    return judged
+
+
+@pytest.mark.parametrize("source", [TRITON, CUDA], ids=["triton", "cuda"])
+async def test_a_right_kernel_passes_and_is_timed(
+    cuda_judge: Judge, rows: TaskSource, gpu: Device, source: str
+) -> None:
+    judged = await verdict(cuda_judge, rows, gpu, source)
+    print(judged.seconds)
+    assert (judged.outcome, judged.labels) == (Outcome.PASSED, ()), judged.feedback
+    profile = await timed(cuda_judge, rows, gpu, source)
+    assert profile.outcome is Outcome.PASSED, profile.feedback
+    assert profile.measurement is not None
+    assert profile.measurement.speedup > 1.0
+
+
+async def test_eager_against_itself_is_neither_faster_nor_slower(
+    cuda_judge: Judge, rows: TaskSource, gpu: Device
+) -> None:
+    profile = await timed(cuda_judge, rows, gpu, EAGER)
+    assert profile.measurement is not None, profile.feedback
+    assert profile.labels == ("library_only",)
+    assert 0.95 < profile.measurement.speedup < 1.05
+    assert profile.measurement.low < 1.02 and profile.measurement.high > 0.98
+
+
+async def test_wrong_values_are_caught(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
+    judged = await verdict(cuda_judge, rows, gpu, WRONG)
+    assert judged.outcome is Outcome.WRONG_VALUES, judged.feedback
+
+
+async def test_a_products_default_precision_is_named(cuda_judge: Judge, gpu: Device) -> None:
+    strict = TaskSource(name="product", source=MATMUL_TASK)
+    judged = await verdict(cuda_judge, strict, gpu, TF32)
+    assert judged.outcome is Outcome.PRECISION_DOWNGRADE, judged.feedback
+    allowed = msgspec.structs.replace(strict, precision="tf32")
+    judged = await verdict(cuda_judge, allowed, gpu, TF32)
+    assert judged.outcome is Outcome.PASSED, judged.feedback
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome"), [(OUT_OF_BOUNDS, Outcome.RUNTIME_ERROR), (ENDLESS, Outcome.TIMEOUT)],
+    ids=["out of bounds", "endless"],
+)
+async def test_a_kernel_that_breaks_its_context_breaks_nothing_else(
+    cuda_judge: Judge, rows: TaskSource, gpu: Device, source: str, outcome: Outcome
+) -> None:
+    judged = await verdict(cuda_judge, rows, gpu, source)
+    assert judged.outcome is outcome, judged.feedback
+    print(judged.feedback.summary, judged.seconds)
+    after = await verdict(cuda_judge, rows, gpu, TRITON)
+    assert after.outcome is Outcome.PASSED, after.feedback
+
+
+async def test_work_on_a_side_stream_is_waited_for_and_counted(
+    cuda_judge: Judge, rows: TaskSource, gpu: Device
+) -> None:
+    profile = await timed(cuda_judge, rows, gpu, SIDE_STREAM)
+    assert profile.outcome is Outcome.PASSED, profile.feedback
+    assert profile.measurement is not None
+    assert profile.measurement.speedup < 0.5
