@@ -1,22 +1,4 @@
-"""One compile cache for all of these tests, and timing that is short: they are about the pipeline, not the figures."""
-from __future__ import annotations
+"""The same short timing and shared cache as for the pipeline."""
+from tests.pipeline.conftest import short_and_cached
 
-from collections.abc import Iterator
-
-import pytest
-
-SHORT = {
-    "SPECGEN_JUDGE_PAIRS": "6", "SPECGEN_JUDGE_PAIRS_MOST": "8", "SPECGEN_JUDGE_TIME_SECONDS": "1",
-    # A killed worker's job and lease come back soon.
-    "SPECGEN_VALIDATOR_ACK_WAIT": "3", "SPECGEN_PROFILER_ACK_WAIT": "3", "SPECGEN_GENERATOR_ACK_WAIT": "3",
-    "SPECGEN_BUS_LEASE_SECONDS": "3",
-}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def short_and_cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPECGEN_JUDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        for name, value in SHORT.items():
-            patch.setenv(name, value)
-        yield
+__all__ = ["short_and_cached"]

@@ -87,10 +87,10 @@ def write_recording(
         reasoning = f"Iteration {number}: the task is bound by memory. "
         for outcome in forks:
             variant += 1
-            reasoning += FILLER * filler + f"\n```text\nplan {variant}: fuse it all\n```"
+            reasoning += FILLER * filler
             source = kernel(outcome, variant)
             (one / f"fork-{len(reasoning)}.md").write_text(f"```python\n{source}```\n")
-            reasoning += "\n"
+            reasoning += f"\n```python\ndef plan_{variant}(x, weight):\n    return fused(x, weight, {variant})\n```\n"
         reasoning += FILLER * filler
         variant += 1
         (one / "reasoning.md").write_text(reasoning)
