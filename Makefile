@@ -37,7 +37,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY) check
+test: $(READY) $(ENGINE_READY) check
 	$(BIN)/python -m pytest -m "not soak"
 
 soak: $(READY)

@@ -5,6 +5,8 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass
 
+import msgspec
+
 from common.bus import Bus
 from common.logs import get_logger
 from generator.llm import CannotContinue, Endpoint, Prompt, Sampling, StreamBroken, Usage
@@ -69,7 +71,7 @@ class Generation:
             return self.prompt
 
     async def _stream(self, prompt: Prompt) -> Finished:
-        async with aclosing(self._endpoint.generate(prompt, self._sampling, priority=self._priority)) as pieces:
+        async with aclosing(self._endpoint.generate(prompt, self._left(), priority=self._priority)) as pieces:
             async for piece in pieces:
                 if piece.text or piece.token_ids:
                     await self._bus.emit(self.transcript.add(piece, time.time()))
@@ -79,6 +81,11 @@ class Generation:
                     self.usage = piece.usage
                     return Finished(piece.finish_reason, piece.usage)
         raise StreamBroken("the stream ended without a finish reason")
+
+    def _left(self) -> Sampling:
+        """What was generated before counts towards the limit."""
+        done = sum(self.transcript.token_counts())
+        return msgspec.structs.replace(self._sampling, max_tokens=max(1, self._sampling.max_tokens - done))
 
     async def journal(self) -> None:
         """Write what is new to disk."""

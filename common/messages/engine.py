@@ -25,5 +25,3 @@ class EngineMeasured(Message, frozen=True, kw_only=True):
     """Of these, tokens found."""
     preemptions: int
     """Running requests that were set back for want of cache."""
-    aborted: int
-    """Requests whose caller went away."""

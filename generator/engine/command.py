@@ -66,13 +66,13 @@ async def _run(args: argparse.Namespace, settings: EngineSettings, model: str, p
     url = f"http://{settings.host}:{args.port}"
     engine = Engine(service, url, args.log, start_seconds=settings.start_seconds)
     try:
-        await _free(settings.host, args.port)
+        await free(settings.host, args.port)
         await engine.run(lambda: _announce(args.ready_file, url, arguments.served_name(settings.model)))
     except asyncio.CancelledError:
         return
 
 
-async def _free(host: str, port: int) -> None:
+async def free(host: str, port: int) -> None:
     """Wait until the port can be had: a former engine may still be ending. UsageError where it stays taken."""
     for _ in range(_PORT_TRIES):
         if _can_bind(host, port):

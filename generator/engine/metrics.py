@@ -6,7 +6,7 @@ import re
 import aiohttp
 import msgspec
 
-_LINE = re.compile(r"^vllm:(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+_LINE = re.compile(r"^vllm:(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)
 _SECONDS = 2.0
 
 
@@ -25,8 +25,6 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Of these, tokens found."""
     preemptions: int
     """Running requests that were set back for want of cache."""
-    aborted: int
-    """Requests whose caller went away."""
 
     @property
     def hit_rate(self) -> float:
@@ -35,21 +33,20 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse(text: str) -> Load | None:
     """None where the text holds no vLLM metrics. Several engines behind one server are summed up."""
-    found: dict[str, list[tuple[str, float]]] = {}
-    for name, labels, value in _LINE.findall(text):
-        found.setdefault(name, []).append((labels, float(value)))
+    found: dict[str, list[float]] = {}
+    for name, value in _LINE.findall(text):
+        found.setdefault(name, []).append(float(value))
     if "num_requests_running" not in found:
         return None
 
-    def total(name: str, label: str = "") -> int:
-        return int(sum(value for labels, value in found.get(name, []) if label in labels))
+    def total(name: str) -> int:
+        return int(sum(found.get(name, [])))
 
     return Load(
         running=total("num_requests_running"), waiting=total("num_requests_waiting"),
-        cache_usage=max((value for _, value in found.get("kv_cache_usage_perc", [])), default=0.0),
+        cache_usage=max(found.get("kv_cache_usage_perc", []), default=0.0),
         prefix_queries=total("prefix_cache_queries_total"), prefix_hits=total("prefix_cache_hits_total"),
         preemptions=total("num_preemptions_total"),
-        aborted=total("request_success_total", 'finished_reason="abort"'),
     )
 
 

@@ -27,5 +27,4 @@ def measured(run: str, load: Load, at: float) -> EngineMeasured:
     return EngineMeasured(
         run=run, at=at, running=load.running, waiting=load.waiting, cache_usage=load.cache_usage,
         prefix_queries=load.prefix_queries, prefix_hits=load.prefix_hits, preemptions=load.preemptions,
-        aborted=load.aborted,
     )
