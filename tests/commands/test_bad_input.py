@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import structlog
 
 from common.cli import main
 from tests.pipeline.recordings import TASK, kernel
@@ -51,6 +52,7 @@ def call(files: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) 
     words = [str(files / word) if word in known else word for word in arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(files))
+        patch.setattr(structlog, "configure", lambda **_: None)  # it would keep this test's stderr for good
         try:
             code = main(words)
         except SystemExit as end:
