@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from common.judge.check import Expected, Finding, TaskModule, policy_for, to_feedback
+from common.judge.check import Expected, Finding, policy_for, to_feedback
 from tests.check.helpers import task
 from tests.kernels.corpus import Kernel, kernels
 from tests.kernels.inprocess import findings, usable_cases
@@ -14,9 +14,8 @@ NEEDS_THE_JUDGE = ("result_in_a_kept_buffer", "writes_into_its_input")
 
 
 @cache
-def references(name: str) -> tuple[TaskModule, list[Expected]]:
-    of = task(name)
-    return of, usable_cases(of, policy_for("fp32"))
+def references(name: str) -> list[Expected]:
+    return usable_cases(task(name), policy_for("fp32"))
 
 
 def compiled(kernel: Kernel) -> bool:
@@ -25,8 +24,7 @@ def compiled(kernel: Kernel) -> bool:
 
 @pytest.mark.parametrize("kernel", [k for k in kernels("honest", "cpu") if not compiled(k)], ids=lambda k: k.name)
 def test_honest_kernels_are_right(kernel: Kernel) -> None:
-    of, expected = references(kernel.task)
-    assert list(findings(of, kernel.source, expected, policy_for(kernel.precision))) == []
+    assert list(findings(kernel.source, references(kernel.task), policy_for(kernel.precision))) == []
 
 
 @pytest.mark.parametrize(
@@ -34,8 +32,7 @@ def test_honest_kernels_are_right(kernel: Kernel) -> None:
     ids=lambda k: k.name,
 )
 def test_wrong_kernels_are_caught_and_told_why(kernel: Kernel) -> None:
-    of, expected = references(kernel.task)
-    first = next(findings(of, kernel.source, expected, policy_for(kernel.precision)))
+    first = next(findings(kernel.source, references(kernel.task), policy_for(kernel.precision)))
     assert isinstance(first, Finding)
     assert first.outcome in kernel.outcomes
     feedback = to_feedback(first, kernel.source)

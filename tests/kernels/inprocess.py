@@ -18,7 +18,6 @@ from common.judge.check import (
     Finding,
     Returned,
     TaskModule,
-    build_model,
     compare,
     error_ratios,
     flatten,
@@ -60,9 +59,6 @@ class Candidate:
             arguments = make_init_inputs(task, case)
             with seeded(case.weight_seed, torch.device("cpu")):
                 model = self.module.ModelNew(*arguments)
-            weights = {k: v for k, v in build_model(task, case, self.device).state_dict().items()}
-            own = model.state_dict()
-            model.load_state_dict({k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}, strict=False)
             self._built = (key, model.to(self.device))
         return self._built[1]
 
@@ -84,33 +80,26 @@ def usable_cases(task: TaskModule, policy: CheckPolicy, device: str = "cpu") -> 
     return [expected for expected in planned if expected.usable]
 
 
-def findings(task: TaskModule, source: str, references: list[Expected], policy: CheckPolicy) -> Iterator[Finding | str]:
-    """What is wrong in each case: findings, or an exception's text where the candidate may not refuse the case."""
-    candidate = Candidate(source, references[0].device.type)
+def examine(
+    candidate: Candidate, references: list[Expected], policy: CheckPolicy
+) -> Iterator[tuple[Expected, Finding | str | None, list[float]]]:
+    """Case by case: what is wrong (a finding, or an exception's text) and the error ratios where the form is right."""
     previous = None
     for expected in references:
         try:
-            spec, leaves = flatten(candidate(task, expected.case))
-        except Exception as error:
-            if expected.case.on_error == "reject":
-                yield f"{expected.case.name}: {type(error).__name__}: {error}"
+            spec, leaves = flatten(candidate(expected.task, expected.case))
+        except Exception as error:  # the candidate's code: whatever it raises is its result
+            yield expected, f"{expected.case.name}: {type(error).__name__}: {error}", []
             continue
         finding = compare(expected, spec, [Returned(leaf) for leaf in leaves], policy, previous=previous)
         previous = expected
-        if finding and expected.case.on_wrong == "reject":
-            yield finding
+        measured = finding is None or finding.ratio is not None
+        yield expected, finding, error_ratios(expected, leaves, policy) if measured else []
 
 
-def ratios(task: TaskModule, source: str, references: list[Expected], policy: CheckPolicy) -> dict[str, list[float]]:
-    """Error ratios of every case the candidate runs, by case name."""
-    candidate = Candidate(source, references[0].device.type)
-    found = {}
-    for expected in references:
-        try:
-            leaves = flatten(candidate(task, expected.case))[1]
-            found[expected.case.name] = error_ratios(expected, leaves, policy)
-        except Exception as error:
-            found[expected.case.name] = []
-            if expected.case.on_error == "reject":
-                raise RuntimeError(f"{expected.case.name}: {error}") from error
-    return found
+def findings(source: str, references: list[Expected], policy: CheckPolicy) -> Iterator[Finding | str]:
+    """What is wrong in the cases that a candidate may neither refuse nor get wrong."""
+    for expected, result, _ in examine(Candidate(source, references[0].device.type), references, policy):
+        excused = expected.case.on_error if isinstance(result, str) else expected.case.on_wrong
+        if result is not None and excused == "reject":
+            yield result

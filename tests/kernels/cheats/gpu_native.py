@@ -14,7 +14,7 @@ VARIANT = ""
 
 CUDA = r"""
 #include <torch/extension.h>
-#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAStream.h>
 #include <cstring>
 using torch::Tensor;
 
@@ -41,7 +41,7 @@ __global__ void staged(const float* x, float* y, int n) {
 Tensor shared_memory_over_limit(Tensor x_) {
     auto x = x_.contiguous();
     auto y = torch::empty_like(x);
-    staged<<<x.size(0), 128, 1 << 20, at::cuda::getCurrentCUDAStream()>>>(x.data_ptr<float>(), y.data_ptr<float>(), x.size(1));
+    staged<<<x.size(0), 128, 1 << 20, c10::cuda::getCurrentCUDAStream()>>>(x.data_ptr<float>(), y.data_ptr<float>(), x.size(1));
     cudaGetLastError();
     return y;
 }
@@ -98,7 +98,7 @@ __global__ void spin(volatile int* flag) { while (!*flag) {} }
 
 Tensor endless_kernel(Tensor x) {
     auto flag = torch::zeros({1}, x.options().dtype(torch::kInt32));
-    spin<<<1, 1, 0, at::cuda::getCurrentCUDAStream()>>>(flag.data_ptr<int>());
+    spin<<<1, 1, 0, c10::cuda::getCurrentCUDAStream()>>>(flag.data_ptr<int>());
     return x + flag;
 }
 """

@@ -35,7 +35,7 @@ VARIANT = ""
 
 CUDA = r"""
 #include <torch/extension.h>
-#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAStream.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cmath>
@@ -43,7 +43,7 @@ CUDA = r"""
 using torch::Tensor;
 static const float* in(const Tensor& t) { return t.data_ptr<float>(); }
 static float* out(Tensor& t) { return t.data_ptr<float>(); }
-static cudaStream_t stream() { return at::cuda::getCurrentCUDAStream(); }
+static cudaStream_t stream() { return c10::cuda::getCurrentCUDAStream(); }
 static unsigned blocks(int64_t n, int64_t size) { return static_cast<unsigned>((n + size - 1) / size); }
 
 // ---- reductions ---------------------------------------------------------------------------------------------------
