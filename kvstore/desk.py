@@ -71,6 +71,7 @@ class Desk:
         self._memory = memory
         self._segments: dict[int, Segment] = {}
         self._sessions: set[Session] = set()
+        self._barred: dict[str, str] = {}
 
     # Sessions
 
@@ -183,6 +184,7 @@ class Desk:
         if not 0 <= hello.part < hello.geometry.parts:
             raise Refused(f"part {hello.part} of {hello.geometry.parts}")
         self._tell_revoked(self.pool.open(hello.space, hello.geometry, in_use=self._in_use(hello.space)))
+        self._check_shape(hello)
         session.hello = hello
         session.reply(Welcome(
             device=self.device, kind=self._memory.kind, chunk_bytes=self.pool.chunk_bytes, epoch=self.pool.epoch,
@@ -192,6 +194,21 @@ class Desk:
             session.quiet = False
             session.reply(Pause())
         log.info("session.opened", session=session.name, model=hello.space.model)
+
+    def _check_shape(self, hello: Hello) -> None:
+        """Equal sizes can hide another order of bytes: workers must agree on it, or their whole engine is refused."""
+        if hello.role == "manager":
+            if reason := self._barred.get(hello.engine):
+                raise Refused(reason)
+            return
+        others = {w.hello.shape for w in self.workers() if w.hello is not None and w.hello.space == hello.space}
+        if others and hello.shape not in others:
+            reason = f"its blocks are put together as {hello.shape!r}, those of others as {others.pop()!r}"
+            self._barred[hello.engine] = reason
+            for session in self._of_engine(hello.engine):
+                self.refuse(session, reason)
+            raise Refused(reason)
+        self._barred.pop(hello.engine, None)
 
     def _for_manager(self, session: Session, hello: Hello, packet: Packet) -> None:
         directory = self.pool.directory(hello.space)

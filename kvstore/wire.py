@@ -37,6 +37,8 @@ class Hello(Packet, frozen=True, kw_only=True):
     geometry: Geometry
     part: int = 0
     """Which part of each page a worker reads and writes."""
+    shape: str = ""
+    """A worker's: how the payload is put together. All workers of a space must say the same."""
     writes: bool = True
     """A worker that only reads gets descriptors that cannot be mapped for writing, where the memory allows that."""
 

@@ -1,0 +1,111 @@
+"""Copies between an engine's KV in GPU memory and pages mapped into its context, on a stream of their own.
+
+A transfer is two launches: the copy, which also adds up the checksums, and the trailers' writing or checking.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from kvstore.engine import kernels
+from kvstore.engine.copier import Place
+from kvstore.geometry import Geometry
+
+_TILE_WORDS = 2_048
+_ROWS = 128
+STORE_PROGRAMS, LOAD_PROGRAMS = 64, 1_056
+"""Programs a copy runs: few for a store, which shares the GPU with decoding streams; for a load, which a request waits
+for, eight for each of a large GPU's multiprocessors."""
+
+
+class DeviceCopier:
+    """`regions`: the engine's KV, each (blocks, bytes); a page holds a block's bytes of all regions in this order."""
+
+    def __init__(self, regions: Sequence[torch.Tensor], geometry: Geometry, part: int, programs: int) -> None:
+        held = sum(region.shape[1] * region.element_size() for region in regions)
+        if held != geometry.payload:
+            raise ValueError(f"the engine's blocks have {held} bytes, the pool's geometry says {geometry.payload}")
+        self._device = regions[0].device
+        self._geometry = geometry
+        self._part = part
+        self._programs = programs
+        self._words, tiles = tile(regions)
+        self._tiles = torch.from_numpy(tiles).to(self._device)
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+
+    def mark(self) -> torch.cuda.Event:
+        """The engine's forward pass, which writes and reads blocks, on the stream where it is queued."""
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: torch.cuda.Event) -> None:
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            self._stream.wait_event(mark)
+            numbers, pages, tags = self._upload(blocks, places)
+            sums = self._copy(numbers, pages, load=False)
+            kernels.seal[(-(-len(blocks) // _ROWS),)](
+                pages, tags, sums, self._geometry.payload, len(blocks), ROWS=_ROWS
+            )
+            self._finish()
+
+    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: torch.cuda.Event) -> list[bool]:
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            self._stream.wait_event(mark)
+            numbers, pages, tags = self._upload(blocks, places)
+            sums = self._copy(numbers, pages, load=True)
+            good = torch.empty(len(blocks), dtype=torch.int32, device=self._device)
+            kernels.verify[(-(-len(blocks) // _ROWS),)](
+                pages, tags, sums, good, self._geometry.payload, len(blocks), ROWS=_ROWS
+            )
+            answer = torch.empty(len(blocks), dtype=torch.int32, pin_memory=True)
+            answer.copy_(good, non_blocking=True)
+            self._finish()
+        return [bool(ok) for ok in answer.tolist()]
+
+    def _copy(self, numbers: torch.Tensor, pages: torch.Tensor, *, load: bool) -> torch.Tensor:
+        sums = torch.zeros(len(numbers), dtype=torch.int64, device=self._device)
+        address, stride, offset, words = self._tiles
+        items = len(numbers) * len(address)
+        kernels.copy_blocks[(min(self._programs, items),)](
+            address, stride, offset, words, numbers, pages, sums, items, len(address),
+            LOAD=load, WORDS=self._words, num_warps=8,
+        )
+        return sums
+
+    def _upload(self, blocks: Sequence[int], places: Sequence[Place]) -> Any:
+        """Block numbers, page addresses and tags, in one copy."""
+        table = np.empty((3, len(blocks)), dtype=np.int64)
+        table[0] = blocks
+        table[1] = [p.mapping.address + self._geometry.offset(p.page, self._part) for p in places]
+        table[2] = [p.tag for p in places]
+        return torch.from_numpy(table).pin_memory().to(self._device, non_blocking=True)
+
+    def _finish(self) -> None:
+        """Wait without spinning: the engine's thread needs the processor."""
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        done.record(self._stream)
+        done.synchronize()
+
+
+def tile(regions: Sequence[torch.Tensor]) -> tuple[int, npt.NDArray[np.int64]]:
+    """Words a tile has at most, and the four rows that `copy_blocks` takes: address, stride, offset, words.
+
+    ValueError where something is not aligned to the 16 bytes the kernel moves at once.
+    """
+    sizes = [region.shape[1] * region.element_size() for region in regions]
+    largest = min(_TILE_WORDS, 1 << (max(sizes) // 8 - 1).bit_length())
+    rows: list[tuple[int, int, int, int]] = []
+    begin = 0
+    for region, size in zip(regions, sizes, strict=True):
+        stride = region.stride(0) * region.element_size()
+        if (region.data_ptr() | stride | size) % 16:
+            raise ValueError(f"KV at {region.data_ptr():#x}, {size} bytes every {stride}: not aligned to 16 bytes")
+        for at in range(0, size, largest * 8):
+            rows.append((region.data_ptr() + at, stride, begin + at, min(largest, (size - at) // 8)))
+        begin += size
+    return largest, np.array(rows, dtype=np.int64).T.copy()

@@ -1,0 +1,82 @@
+"""Copies between an engine's KV in host memory and pages of a pool: one vectorised copy a region and chunk."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from kvstore.checksum import checksums
+from kvstore.engine.copier import Place
+from kvstore.geometry import TRAILER, Geometry
+from kvstore.memory import Mapping
+from kvstore.memory.shm import SharedMapping
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class HostCopier:
+    """`regions`: the engine's KV, each (blocks, bytes); a page holds a block's bytes of all regions in this order."""
+
+    def __init__(self, regions: Sequence[Bytes], geometry: Geometry, part: int) -> None:
+        held = sum(region.shape[1] for region in regions)
+        if held != geometry.payload:
+            raise ValueError(f"the engine's blocks have {held} bytes, the pool's geometry says {geometry.payload}")
+        self._regions = regions
+        self._geometry = geometry
+        self._begin = part * geometry.part_bytes
+
+    def mark(self) -> None:
+        """Nothing runs behind the host's back."""
+
+    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> None:
+        for rows, pages, tags, view in self._by_chunk(places):
+            data = self._gather(np.asarray(blocks)[rows])
+            view[pages, : data.shape[1]] = data
+            trailer = np.stack([tags, checksums(data)], axis=1)
+            view[pages, data.shape[1] : data.shape[1] + TRAILER] = trailer.view(np.uint8)
+
+    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> list[bool]:
+        """Which blocks were what they should be; the others are left as they were."""
+        good = np.zeros(len(places), dtype=bool)
+        size = self._geometry.payload
+        for rows, pages, tags, view in self._by_chunk(places):
+            data = np.ascontiguousarray(view[pages, :size])
+            trailer = np.ascontiguousarray(view[pages, size : size + TRAILER]).view(np.uint64)
+            ok = (trailer[:, 0] == tags) & (trailer[:, 1] == checksums(data))
+            good[rows] = ok
+            self._scatter(np.asarray(blocks)[rows][ok], data[ok])
+        return good.tolist()
+
+    def _gather(self, blocks: npt.NDArray[np.int64]) -> Bytes:
+        data = np.empty((len(blocks), self._geometry.payload), dtype=np.uint8)
+        begin = 0
+        for region in self._regions:
+            data[:, begin : begin + region.shape[1]] = region[blocks]
+            begin += region.shape[1]
+        return data
+
+    def _scatter(self, blocks: npt.NDArray[np.int64], data: Bytes) -> None:
+        begin = 0
+        for region in self._regions:
+            region[blocks] = data[:, begin : begin + region.shape[1]]
+            begin += region.shape[1]
+
+    def _by_chunk(
+        self, places: Sequence[Place]
+    ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64], Bytes]]:
+        """For each chunk: which of the places, their pages and tags, and this part of the chunk as (pages, bytes)."""
+        chunks = {id(place.mapping): place.mapping for place in places}
+        found = []
+        for identity, mapping in chunks.items():
+            rows = np.array([n for n, place in enumerate(places) if id(place.mapping) == identity])
+            pages = np.array([places[n].page for n in rows])
+            tags = np.array([places[n].tag for n in rows], dtype=np.uint64)
+            found.append((rows, pages, tags, self._view(mapping)))
+        return found
+
+    def _view(self, mapping: Mapping) -> Bytes:
+        assert isinstance(mapping, SharedMapping)
+        size = self._geometry.page_bytes
+        whole = np.frombuffer(mapping.memory, np.uint8)[: mapping.size // size * size].reshape(-1, size)
+        return whole[:, self._begin : self._begin + self._geometry.part_bytes]
