@@ -12,6 +12,7 @@ from common.judge.build.precompiled import LeanHeaders
 from common.judge.build.run import Compilers, Ran
 from common.judge.build.store import Store
 from common.judge.build.toolchain import Toolchain
+from common.judge.faults import JudgeFault
 from common.judge.protocol import Built, Extension
 
 _MODULE, _ERROR, _NAMES = "module.so", "error.txt", "names.txt"
@@ -74,14 +75,13 @@ class Builder:
         return self._run(commands.link(self._tools, wanted, list(objects.values()), _MODULE), folder)
 
     def _compile_one(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
-        if source.endswith(commands.CUDA_SUFFIX):
-            return self._run(commands.compile_cuda(self._tools, wanted, source, target), folder)
-        lean = None if wanted.with_cuda else self._lean.folder(wanted.cflags)
+        words = commands.compile_cuda if source.endswith(commands.CUDA_SUFFIX) else commands.compile_cxx
+        lean = self._lean.plain() if wanted.with_cuda else self._lean.folder(wanted.cflags)
         if lean:
-            ran = self._run(commands.compile_cxx(self._tools, wanted, source, target, lean), folder, lean)
+            ran = self._run(words(self._tools, wanted, source, target, lean), folder, lean)
             if not ran.code or not headers.needs_whole(ran.text, self._names()):
                 return ran
-        return self._run(commands.compile_cxx(self._tools, wanted, source, target, None), folder)
+        return self._run(words(self._tools, wanted, source, target, None), folder)
 
     def _names(self) -> set[str]:
         """What `headers.needs_whole` asks for; found once for a toolchain."""
@@ -104,6 +104,8 @@ class Builder:
         ran = self._compilers.run(words, folder, list(readable))
         if ran.code == -9 and not ran.timed_out:
             raise BuildStopped
+        if ran.code and ran.text.startswith("bwrap: "):
+            raise JudgeFault(f"a compiler cannot be run in the sandbox: {ran.text[:300]} (see CXX and CUDA_HOME)")
         return ran
 
 

@@ -28,12 +28,14 @@ def preprocess(tools: Toolchain, header: str, target: str) -> list[str]:
     return [tools.cxx, *_common(tools, plain), "-fPIC", _STANDARD, "-E", "-P", "-dD", "-x", "c++", header, "-o", target]
 
 
-def compile_cuda(tools: Toolchain, wanted: Extension, source: str, target: str) -> list[str]:
+def compile_cuda(tools: Toolchain, wanted: Extension, source: str, target: str, headers: Path | None) -> list[str]:
+    """One CUDA translation unit, for the GPUs of this host unless its flags name others; `headers` as above."""
     flags = _split(wanted.cuda_cflags)
     targets = () if any("gencode" in flag or flag.startswith("-arch") for flag in flags) else tools.arch_flags
     standard = [] if any(flag.startswith(("-std=", "--std=")) for flag in flags) else [_STANDARD]
-    return [tools.nvcc, f"-DTORCH_EXTENSION_NAME={wanted.name}", *_common(tools, wanted), *tools.facts.nvcc_flags,
-            *targets, "--compiler-options", "-fPIC", *flags, *standard, "-c", source, "-o", target]
+    before = [f"-I{headers}"] if headers else []
+    return [tools.nvcc, *before, f"-DTORCH_EXTENSION_NAME={wanted.name}", *_common(tools, wanted),
+            *tools.facts.nvcc_flags, *targets, "--compiler-options", "-fPIC", *flags, *standard, "-c", source, "-o", target]
 
 
 def link(tools: Toolchain, wanted: Extension, objects: list[str], target: str) -> list[str]:

@@ -28,8 +28,11 @@ LEAN = """#pragma once
 _LEVEL = re.compile(r"-O[123]?\Z")
 _PLAIN = re.compile(r"-(?:O\w*|f[\w=-]+|m[\w=.,+-]+|W[\w=,-]*|g\w*|std=[\w+]+|pipe|pthread|D\w+(?:=[\w.]*)?)\Z")
 _PLUGIN = ("-fplugin", "-fdump", "-fprofile", "-fopt-info", "-fsanitize", "-flto", "-ffile-prefix", "-fmodule")
-_QUOTED = re.compile("[\u2018'`]([^\u2019']*)[\u2019']")
-_LACKS = re.compile(r"is not a member of|has not been declared|incomplete type|does not name a type|No such file")
+_QUOTED = re.compile("[\u2018'`\"]([^\u2019'\"]*)[\u2019'\"]")
+_LACKS = re.compile(
+    r"is not a member of|has not been declared|incomplete type|does not name a type|No such file|"
+    r"has no member|is undefined|is not a class"
+)
 _NAME = re.compile(r"[A-Za-z_]\w+")
 
 

@@ -28,7 +28,7 @@ class LeanHeaders:
         flags = headers.key_flags(cflags)
         if flags is None:
             return None
-        return self._store.find(self._key(flags)) or self._plain()
+        return self._store.find(self._key(flags)) or self.plain()
 
     def precompile(self, cflags: tuple[str, ...]) -> None:
         """Start making the precompiled header for these flags, one at a time, where nobody has or does."""
@@ -53,7 +53,8 @@ class LeanHeaders:
         else:
             self._store.keep(self._key(flags), folder)
 
-    def _plain(self) -> Path:
+    def plain(self) -> Path:
+        """The lean header as text: for nvcc, which takes no precompiled one, and what comes with CUDA's folders."""
         key = headers.key(self._tools.digest, ("plain",))
         return self._store.find(key) or self._store.keep(key, self._written())
 
