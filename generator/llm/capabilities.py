@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from generator.llm.profiles import Profile
+
 Mode = Literal["tokens", "text", "chat"]
 
 
@@ -19,5 +21,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """vLLM's extensions of the protocol are understood: priority, continued messages, template switches."""
     continues: bool = False
     """A chat endpoint that goes on from an assistant's unfinished message."""
+    profile: Profile
+    """How the model marks its reasoning: as its template says, else as its family does."""
+    switches: bool = False
+    """Its template takes the switches that let a hybrid model reason."""
     closing_token: int | None = None
     """Id of the marker that ends the reasoning, where it is one token."""

@@ -14,10 +14,11 @@ from generator.llm.channels import Piece, Splitter
 from generator.llm.errors import CannotContinue, ContextOverflow
 from generator.llm.http import Http, Patience
 from generator.llm.probe import probe
-from generator.llm.profiles import Profile, profile_for
+from generator.llm.profiles import Profile
 from generator.llm.prompt import Prompt
 from generator.llm.sampling import Sampling
 from generator.llm.stream import read_pieces
+from generator.llm.template import SWITCHES
 
 Messages = Sequence[dict[str, str]]
 _TAIL = 16
@@ -39,7 +40,7 @@ class Endpoint:
         patience: Patience | None = None,
     ) -> None:
         self.model = model
-        self.profile = profile or profile_for(model)
+        self._given = profile
         self._http = Http(url, api_key, patience or Patience())
         self._known: Capabilities | None = None
         self._suffixes: dict[str, tuple[int, ...]] = {}
@@ -61,9 +62,13 @@ class Endpoint:
             raise RuntimeError("call probe() before using the endpoint")
         return self._known
 
+    @property
+    def profile(self) -> Profile:
+        return self.capabilities.profile
+
     async def probe(self) -> Capabilities:
         """Find out what the endpoint can do, at one generated token. An empty model name takes the only one."""
-        self._known = await probe(self._http, self.model, self.profile)
+        self._known = await probe(self._http, self.model, self._given)
         self.model = self._known.model
         return self._known
 
@@ -72,7 +77,9 @@ class Endpoint:
         chat = tuple(dict(message) for message in messages)
         if self.capabilities.mode == "chat":
             return Prompt(messages=chat, channel="reasoning" if self.profile.template_opens else None)
-        body = {"model": self.model, "messages": chat, "add_generation_prompt": True}
+        body: dict[str, Any] = {"model": self.model, "messages": chat, "add_generation_prompt": True}
+        if self.capabilities.switches:
+            body["chat_template_kwargs"] = SWITCHES
         ids = (await self._http.post("/tokenize", body, wire.Tokens)).tokens
         channel = prompts.channel_after(await self.detokenize(ids[-_TAIL:]), self.profile)
         return Prompt(messages=chat, token_ids=tuple(ids), channel=channel)

@@ -5,21 +5,28 @@ from typing import Any
 
 import msgspec
 
-from generator.llm import wire
+from generator.llm import template, wire
 from generator.llm.capabilities import Capabilities
 from generator.llm.errors import NotAnEndpoint, Refused, WrongModel
 from generator.llm.http import Http
-from generator.llm.profiles import Profile
+from generator.llm.profiles import Profile, profile_for
 
 
 class _Completion(msgspec.Struct):
     choices: list[wire.Choice]
 
 
-async def probe(http: Http, wanted: str, profile: Profile) -> Capabilities:
-    """WrongModel, NotAnEndpoint, Unreachable or Unauthorized where it cannot be used."""
+async def probe(http: Http, wanted: str, given: Profile | None) -> Capabilities:
+    """WrongModel, NotAnEndpoint, Unreachable or Unauthorized where it cannot be used. A profile that is given stays."""
     model = _chosen(http.url, (await http.get("/v1/models", wire.Models)).data, wanted)
-    found = Capabilities(model=model.id, mode="chat", context=model.max_model_len, vllm=model.owned_by == "vllm")
+    found = Capabilities(
+        model=model.id, mode="chat", context=model.max_model_len, vllm=model.owned_by == "vllm",
+        profile=given or profile_for(model.id),
+    )
+    if found.vllm and (rendered := await template.render(http, model.id)) is not None:
+        learned = given or template.learned(found.profile, rendered)
+        found = msgspec.structs.replace(found, switches=True, profile=learned)
+    profile = found.profile
     closing = await _optional(http, "/tokenize", _text(model.id, profile.closing), wire.Tokens)
     # An endpoint with another tokenize protocol may answer with no tokens at all.
     if closing is None or not closing.tokens:

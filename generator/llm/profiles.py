@@ -1,4 +1,9 @@
-"""How model families mark their reasoning in the text they generate."""
+"""How model families mark their reasoning in the text they generate.
+
+This is what their names tell. Where the endpoint renders its chat template, the template's word counts (`template.py`):
+so Qwen3 and QwQ, GLM with its shorter closing, or DeepSeek, whose prompt opens the reasoning only if asked to, need no
+entry of their own here.
+"""
 from __future__ import annotations
 
 import msgspec
@@ -28,9 +33,14 @@ _HARMONY = Profile(
     close_with="<|end|><|start|>assistant<|channel|>final<|message|>",
 )
 _MAGISTRAL = Profile(name="magistral", opening="[THINK]", closing="[/THINK]", close_with="[/THINK]")
+_SEED = Profile(
+    name="seed", opening="<seed:think>", closing="</seed:think>", close_with="\n</seed:think>", template_opens=False
+)
 _BY_NAME = (
     ("gpt-oss", _HARMONY),
     ("magistral", _MAGISTRAL),
+    ("seed-oss", _SEED),
+    ("minimax-m2", _OPENED),
     ("qwq", _OPENED),
     ("thinking-2507", _OPENED),
     ("deepseek-r1", _OPENED),

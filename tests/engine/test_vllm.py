@@ -68,6 +68,9 @@ async def test_a_fork_of_a_running_stream_finds_its_whole_prefix_in_the_cache(up
     async with Endpoint(up[1].url, up[1].model) as endpoint:
         capabilities = await endpoint.probe()
         assert (capabilities.mode, capabilities.vllm) == ("tokens", True)
+        marks = capabilities.profile
+        assert (marks.opening, marks.close_with, marks.template_opens) == ("<think>", "\n</think>\n\n", True)
+        assert capabilities.switches and capabilities.closing_token is not None, "as the model's own template says"
         prompt = await endpoint.open_prompt(MESSAGES)
         assert prompt.channel == "reasoning" and prompt.token_ids is not None
         text, ids = "", []

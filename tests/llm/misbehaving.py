@@ -40,12 +40,13 @@ class Server:
 
     def __init__(
         self, *plan: Answer, template: str = "\nA:", tokenizes: bool = True, ids: bool = True,
-        models: Any = None, owned_by: str = "vllm", context: int | None = 4096, key: str | None = None,
+        models: Any = None, owned_by: str = "vllm", context: int | None = 4096, key: str | None = None, port: int = 0,
     ) -> None:
         self.plan, self.template, self.tokenizes, self.ids, self.key = list(plan), template, tokenizes, ids, key
         entry = {"id": "m", "owned_by": owned_by} | ({"max_model_len": context} if context else {})
         self.models = {"data": [entry]} if models is None else models
         self.requests: list[dict[str, Any]] = []
+        self.port = port
         self.begun = asyncio.Event()
         self.gone = asyncio.Event()
         """A client closed the connection of an answer under way."""
@@ -61,7 +62,7 @@ class Server:
         app.router.add_post("/v1/chat/completions", self._generate)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self

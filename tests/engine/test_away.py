@@ -1,0 +1,30 @@
+"""An endpoint that is away for a while, as an engine that restarts is."""
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from common.commands.endpoint import free_port
+from generator.llm import Endpoint, Patience, Unreachable
+from tests.llm.misbehaving import Server
+
+
+def patience(away: float) -> Patience:
+    return Patience(connect=2, attempts=1, away=away, wait=0.05, wait_max=0.1)
+
+
+async def test_it_is_waited_for_whatever_the_number_of_tries() -> None:
+    port = free_port()
+    async with Endpoint(f"http://127.0.0.1:{port}", "m", patience=patience(60)) as endpoint:
+        probing = asyncio.create_task(endpoint.probe())
+        await asyncio.sleep(1.0)
+        assert not probing.done()
+        async with Server(port=port):
+            assert (await probing).mode == "tokens"
+
+
+async def test_but_not_for_ever() -> None:
+    async with Endpoint(f"http://127.0.0.1:{free_port()}", "m", patience=patience(0.3)) as endpoint:
+        with pytest.raises(Unreachable, match="no LLM endpoint answers"):
+            await endpoint.probe()
