@@ -11,9 +11,10 @@ import argparse
 import random
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import get_args
 
 import msgspec
 
@@ -24,14 +25,19 @@ from trigger import priors
 from trigger.parse import Parser
 from trigger.policy import ForkState, look
 from trigger.signals import Signal
-from trigger.situation import History
+from trigger.situation import History, history
 from trigger.stop import mean_bar
 from trigger.value import worth_a_look
 
 SEEDS = range(5)
-STRENGTH = 20.0
-SMOOTHING = 40.0
-"""Forks a coarser rate counts for where a finer one is estimated from few."""
+STRENGTH = 40.0
+SMOOTHING = 30.0 * len(RULES) * len(SEEDS)
+"""Forks a coarser rate counts for where a finer one rests on few (every rule and seed counts a trace anew)."""
+SMOOTHED_SUCCESSES = 3.0 * len(RULES) * len(SEEDS)
+FLOOR, KERNEL_FLOOR = 0.005, 0.03
+"""Least rates, of any signal and of a kernel written out. One model's recordings and three rules are not the world:
+what they do not reward may be worth something in a run, which can only say so if it is tried."""
+WRITTEN_OUT = ("kernel_completed+first", "kernel_completed+settling", "kernel_completed+other")
 QUANTILES = 40
 
 Cell = tuple[str, History, int]
@@ -88,14 +94,14 @@ def _forks(
 ) -> Iterator[tuple[Cell, bool]]:
     for run in runs(kept, seed):
         H: list[float] = []
-        for number, trace in enumerate(run):
-            history: History = "passing" if H else "failing" if number else "fresh"
+        for number, trace in enumerate(run, start=1):
+            past = history(number, tuple(H))
             bar = mean_bar(tuple(H))
             for signal in _considered(signals[trace.id]):
                 answer = pool.fork(rule, trace, signal.end, 0, seed)
                 success = answer.passed and answer.speedup > bar
                 depth = bisect_right(priors.DEPTHS, signal.end / priors.CHARS_PER_TOKEN)
-                yield (priors.name_of(signal), history, depth), success
+                yield (priors.name_of(signal), past, depth), success
                 if success:
                     break
             answer = pool.main(trace, seed)
@@ -115,24 +121,40 @@ def _considered(signals: list[Signal]) -> Iterator[Signal]:
 
 
 def _rates(tried: Counter[Cell], won: Counter[Cell]) -> dict[str, tuple[float, ...]]:
-    """Shrunk twice: a cell towards its signal and history, that towards its signal."""
+    """A signal's rate, times a factor for the history, times one for the depth: the cells alone are too thin.
+
+    Each is shrunk towards the coarser one; the factors are those that all signals share.
+    """
     overall = sum(won.values()) / sum(tried.values())
-    rates: dict[str, tuple[float, ...]] = {}
-    for name in sorted({cell[0] for cell in tried}):
-        by_signal = _shrunk(tried, won, overall, lambda cell, name=name: cell[0] == name)
-        for history in ("fresh", "failing", "passing"):
-            by_history = _shrunk(tried, won, by_signal, lambda c, name=name, h=history: c[:2] == (name, h))
-            rates[f"{name}/{history}"] = tuple(
-                round(_shrunk(tried, won, by_history, lambda c, key=(name, history, d): c == key), 4)
-                for d in range(len(priors.DEPTHS) + 1)
-            )
-    return rates
+    base = {name: _shrunk(tried, won, lambda cell: overall, 0, name) for name in {cell[0] for cell in tried}}
+    past = {value: _factor(tried, won, lambda c: base[c[0]], 1, value) for value in get_args(History)}
+    depths = range(len(priors.DEPTHS) + 1)
+    depth = {value: _factor(tried, won, lambda c: base[c[0]] * past[c[1]], 2, value) for value in depths}
+    return {
+        f"{name}/{value}": tuple(round(max(_floor(name), base[name] * past[value] * depth[d]), 4) for d in depth)
+        for name in sorted(base) for value in past
+    }
 
 
-def _shrunk(tried: Counter[Cell], won: Counter[Cell], towards: float, belongs) -> float:  # type: ignore[no-untyped-def]
-    cells = [cell for cell in tried if belongs(cell)]
+def _floor(name: str) -> float:
+    return KERNEL_FLOOR if name in WRITTEN_OUT else FLOOR
+
+
+Expected = Callable[[Cell], float]
+
+
+def _shrunk(tried: Counter[Cell], won: Counter[Cell], expected: Expected, part: int, value: object) -> float:
+    """The rate of the cells whose `part` is `value`, shrunk towards what is expected of them."""
+    cells = [cell for cell in tried if cell[part] == value]
     n, k = sum(tried[c] for c in cells), sum(won[c] for c in cells)
-    return (k + SMOOTHING * towards) / (n + SMOOTHING)
+    return (k + SMOOTHING * fmean(map(expected, cells))) / (n + SMOOTHING)
+
+
+def _factor(tried: Counter[Cell], won: Counter[Cell], expected: Expected, part: int, value: object) -> float:
+    """By how much the cells whose `part` is `value` exceed what is expected of them, shrunk towards 1."""
+    cells = [cell for cell in tried if cell[part] == value]
+    k, due = sum(won[c] for c in cells), sum(tried[c] * expected(c) for c in cells)
+    return (k + SMOOTHED_SUCCESSES) / (due + SMOOTHED_SUCCESSES)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """When to ask for a fork and when to ask for a stop.
 
 Consumes the token stream of each run's main generation (`tok.<run>.<iteration>.main`, a gap is refetched from SG_TOK),
-the facts of all runs (`evt.<run>.>`) and, where it begins to read an iteration, its own earlier requests. Publishes
-ForkRequest, StopRequest and AbortRequest, nothing else.
+the facts of all runs (`evt.<run>.>`), the workers' heartbeats (`ops.<worker>.worker.>`) and, where it begins to read an
+iteration, its own earlier requests. Publishes ForkRequest, StopRequest and AbortRequest, nothing else.
+
+A delta's way through here: `stream.py` orders it, `parse/` finds signals in its text, `situation.py` is what else a
+decision is made from, `value.py` weighs gain against cost, `service.py` publishes what comes out. `run.py` and
+`stop.py` decide on stops from the facts alone. `priors.json` holds what recorded reasoning says beforehand.
 
 It never holds token ids, never talks to an LLM, never judges a candidate and decides nothing by itself: a request is
 granted or ignored by the run's generator, and only the generator's facts say which.

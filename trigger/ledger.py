@@ -12,7 +12,7 @@ from common.messages import (
     GenerationStarted,
     IterationStarted,
 )
-from trigger.situation import History, Situation
+from trigger.situation import Situation, history
 from trigger.stop import mean_bar
 
 _FIRST_LATENCY = 20.0
@@ -77,11 +77,6 @@ class Ledger:
         good, bad = self.outcomes.get(reason, (0, 0))
         self.outcomes[reason] = (good + won, bad + (not won))
 
-    def _history(self) -> History:
-        if self._H:
-            return "passing"
-        return "fresh" if self._iteration <= 1 else "failing"
-
     @property
     def waiting(self) -> int:
         return len(self._proposed)
@@ -94,5 +89,6 @@ class Ledger:
         return Situation(
             rate=rate, latency=_FIRST_LATENCY if self._latency is None else self._latency, places=places,
             waiting=waiting, running=len(self._generating), nothing_pending=nothing,
-            history=self._history(), lengths=tuple(self.lengths), outcomes=self.outcomes, behind=behind,
+            history=history(self._iteration, self._H), lengths=tuple(self.lengths), outcomes=self.outcomes,
+            behind=behind,
         )

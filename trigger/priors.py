@@ -18,6 +18,8 @@ from trigger.situation import History
 DEPTHS = (1000, 3000, 6000, 10_000)
 """Tokens of reasoning at which a new depth begins."""
 CHARS_PER_TOKEN = 4.0
+RELATED, SAME = 0.2, 0.95
+"""Shares of a kernel's lines in the kernel before it from which on it is a version of that, or no new one."""
 
 
 class Priors(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +44,20 @@ class Priors(msgspec.Struct, frozen=True, kw_only=True):
 
 def name_of(signal: Signal) -> str:
     """The signal as the priors know it."""
-    mark = "+draft" if signal.draft else "+caller" if signal.assemblable else ""
-    return signal.kind + mark
+    if signal.draft:
+        return f"{signal.kind}+draft"
+    if signal.kind != "kernel_completed":
+        return signal.kind + "+caller" * signal.assemblable
+    return f"kernel_completed+{_stage(signal)}"
+
+
+def _stage(signal: Signal) -> str:
+    """Where a kernel stands in the course of the design."""
+    if signal.sketch:
+        return "sketch"
+    if signal.familiar is None:
+        return "first"
+    return "other" if signal.familiar < RELATED else "settling" if signal.familiar < SAME else "same"
 
 
 @lru_cache(maxsize=1)

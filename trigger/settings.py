@@ -19,9 +19,11 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A position further back than this is not forked any more when a text is read again, after a restart."""
     fork_slowdown: float = 0.03
     """Share by which one running fork slows the main generation down."""
-    token_price: float = 0.03
+    token_price: float = 0.05
     """Worth of a fork's token in main tokens: what the saved time may cost."""
+    tail_price: float = 0.5
+    """Share of a candidate's judging time that counts as cost if the reasoning ends before its outcome is known."""
     queue_price: float = 0.1
     """Share of a candidate's judging time that counts as cost for each one it holds up."""
-    difference: float = 0.2
+    difference: float = 0.1
     """Probability that a second fork at the same place gives another kernel (fork temperatures are low)."""

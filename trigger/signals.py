@@ -32,5 +32,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """Of the code that is complete, without comments and layout: the same again says nothing new. 0 for phrases."""
     assemblable: bool = False
     """A kernel and what calls it both stand in the text: a fork has little left but to copy."""
+    sketch: bool = False
+    """Parts of the code are left out (`...`)."""
+    familiar: float | None = None
+    """Share of a kernel's lines that stood in the kernel before it (None for the first one, and for what is no kernel):
+    a design that settles repeats itself."""
     draft: str | None = None
     """A complete candidate that stands in the text and needs no generation."""

@@ -6,8 +6,18 @@ from typing import Literal
 
 import msgspec
 
-History = Literal["fresh", "failing", "passing"]
-"""Of the run: its first iteration, iterations without a valid kernel so far, or a valid kernel to beat."""
+from trigger.stop import mean_bar
+
+History = Literal["fresh", "failed", "failing", "behind", "ahead"]
+"""Of the run: its first iteration; one, or more, iterations without a valid kernel; valid kernels, none of which would
+clear the bar again (as when all are slower than eager); valid kernels of which some would."""
+
+
+def history(iteration: int, H: tuple[float, ...]) -> History:
+    """What the run's iterations before `iteration` (from 1) say about this one."""
+    if H:
+        return "ahead" if max(H) > mean_bar(H) else "behind"
+    return "fresh" if iteration <= 1 else "failed" if iteration == 2 else "failing"
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 gain  = P(the fork's kernel ends the iteration) x P(nothing under way does so anyway) x seconds it would save
 cost  = the fork's tokens, each a part of the main generation's time (the engine slows down, and tokens have a price),
-        plus the time by which its candidate holds up others at the workers
+        plus the time by which its candidate holds up others at the workers, or the iteration's end: an iteration
+        waits for every outcome, so a fork shortly before the reasoning ends may prolong it
 
 P is the mean of a Beta posterior: the recorded rate of such a signal at such a depth and history as the prior, the
 run's own forks as evidence (those at other signals count less). What is saved is the expected rest of the reasoning
@@ -17,6 +18,7 @@ from __future__ import annotations
 import msgspec
 
 from trigger.effects import Fork
+from trigger.forecast import forecast
 from trigger.policy import ForkState, look, room
 from trigger.priors import CHARS_PER_TOKEN, Priors, name_of, priors
 from trigger.settings import TriggerSettings
@@ -90,10 +92,15 @@ def appraise(
 ) -> Price:
     tokens = signal.end / CHARS_PER_TOKEN
     p = probability(table, name_of(signal), tokens, situation)
+    rest = forecast(table, tokens, situation.lengths)
     lead = fork_tokens + situation.latency * situation.rate
-    saves = remaining(table, tokens, situation.lengths, lead) / situation.rate
-    generating = fork_tokens / situation.rate * (settings.fork_slowdown + settings.token_price)
-    return Price(p, saves, p * situation.nothing_pending * saves, generating + _queueing(settings, situation))
+    saves = rest.beyond(lead) / situation.rate
+    cost = (
+        fork_tokens / situation.rate * (settings.fork_slowdown + settings.token_price)
+        + settings.tail_price * situation.latency * rest.within(lead)
+        + _queueing(settings, situation)
+    )
+    return Price(p, saves, p * situation.nothing_pending * saves, cost)
 
 
 def probability(table: Priors, name: str, tokens: float, situation: Situation) -> float:
@@ -105,14 +112,6 @@ def probability(table: Priors, name: str, tokens: float, situation: Situation) -
         won += weight * good
         lost += weight * bad
     return won / (won + lost)
-
-
-def remaining(table: Priors, tokens: float, seen: tuple[int, ...], lead: float) -> float:
-    """Expected tokens of reasoning and answer still to come beyond `lead`, given that the reasoning got this far."""
-    ends = [end for end in (*table.reasoning_tokens, *seen) if end > tokens]
-    if not ends:
-        return max(0.0, table.fork_tokens - lead)
-    return sum(max(0.0, end - tokens + table.fork_tokens - lead) for end in ends) / len(ends)
 
 
 def _queueing(settings: TriggerSettings, situation: Situation) -> float:

@@ -29,24 +29,24 @@ class Log:
         self.run = run
         self._n = count(1)
 
-    def _header(self) -> dict[str, Any]:
+    def header(self) -> dict[str, Any]:
         return {"run": self.run, "n": next(self._n), "at": 0.0}
 
     def started(self, *, speculate: bool = True, stop: str = "mean", allow_library: bool = False) -> RunStarted:
         return RunStarted(
-            **self._header(), task=TaskSource(name="t", source="", allow_library=allow_library),
+            **self.header(), task=TaskSource(name="t", source="", allow_library=allow_library),
             budget=Budget(iterations=3), llm=Llm(url="http://localhost", model="m"), strategy="refine", device="cpu",
             speculate=speculate, stop=stop, drain_seconds=1.0,
         )
 
     def iteration(self, iteration: int, *H: float) -> IterationStarted:
-        return IterationStarted(**self._header(), iteration=iteration, H=H, prompt="p")
+        return IterationStarted(**self.header(), iteration=iteration, H=H, prompt="p")
 
     def iteration_ended(self, iteration: int) -> IterationEnded:
-        return IterationEnded(**self._header(), iteration=iteration, reason="answered", H=())
+        return IterationEnded(**self.header(), iteration=iteration, reason="answered", H=())
 
     def ended(self) -> RunEnded:
-        return RunEnded(**self._header(), reason="iterations")
+        return RunEnded(**self.header(), reason="iterations")
 
     def result(
         self, iteration: int, candidate: str, stage: Stage, *, speedup: float | None = None, low: float | None = None,
@@ -58,7 +58,7 @@ class Log:
         )
         judgement = Judgement(outcome=outcome, feedback=Feedback(summary=""), labels=labels, measurement=measurement)
         return ResultAccepted(
-            **self._header(), iteration=iteration, candidate=candidate, stage=stage, attempt=1, worker="w",
+            **self.header(), iteration=iteration, candidate=candidate, stage=stage, attempt=1, worker="w",
             device=None, queue_seconds=0.0, judgement=judgement, **_optional(ResultAccepted, sequence=1),
         )
 

@@ -228,8 +228,8 @@ def test_a_long_loop_is_noticed() -> None:
 
 
 FRAGMENTS = st.sampled_from([
-    CUDA, HOST, OPENMP, LOOP, TRITON, LAUNCH, MODEL, "```", "```cpp\n", "```\n", "```python", '"""', "'''", "\n", "\n\n", "{",
-    "}", "(", ")", ";", "/*", "*/", "//", '"', "'", "    ", "\t", "def f(x):\n", "class A(nn.Module):\n",
+    CUDA, HOST, OPENMP, LOOP, TRITON, LAUNCH, MODEL, "```", "```cpp\n", "```\n", "```python", '"""', "'''", "\n", "{",
+    "\n\n",    "}", "(", ")", ";", "/*", "*/", "//", '"', "'", "    ", "\t", "def f(x):\n", "class A(nn.Module):\n",
     "@triton.jit\n", "__global__ void k(int n) {\n", "#pragma omp parallel for\n", "Wait, no.\n", "é ü 漢字\n", "\r\n",
     "for (int i = 0; i < n; ++i) {\n", "import torch\n", "x" * 2100,
 ])

@@ -1,146 +1,122 @@
-"""From deltas to forks: order, gaps, resumption, positions."""
+"""From deltas to signals: order, gaps, resumption, positions."""
 from __future__ import annotations
-
-import random
 
 import msgspec
 import pytest
 
+from common.messages import TokenDelta
 from tests.trigger.facts import deltas
-from trigger.effects import Fork
-from trigger.reader import Reader
-from trigger.settings import TriggerSettings
+from tests.trigger.texts import CPP, PROSE, PYTHON, prose
+from trigger.reader import USUAL_RATE, Reader
+from trigger.signals import STRUCTURAL
 from trigger.stream import Arrival, Stream
 
-PYTHON = "def scale(x):\n    return 2 * x\n"
-CPP = "void add(const float* a, float* b, int n) {\n  for (int i = 0; i < n; ++i) { b[i] += a[i]; }\n}\n"
-FENCED = f"```cpp\n{CPP}```\n"
-RANDOM = random.Random(1)
-PROSE = " ".join("".join(RANDOM.choices("abcdefghijklmnoprstuvw", k=RANDOM.randint(2, 9))) for _ in range(130)) + "\n"
-"""Words that say nothing; a text that repeated itself would be taken for a loop."""
-SETTINGS = TriggerSettings()
+
+def completed(reader: Reader, stream: list[TokenDelta]) -> list[int]:
+    """Where code was completed while `stream` was read."""
+    return [s.end for delta in stream for s in reader.read(delta)[1] if s.kind in STRUCTURAL]
 
 
-def read(text: str, size: int = 4, **settings: int) -> list[Fork]:
-    reader = Reader(TriggerSettings(**settings))
-    return [fork for delta in deltas(text, size=size) for fork in reader.read(delta)[1]]
+def moved(stream: list[TokenDelta], *, seq: int, char: int = 0, channel: str | None = None) -> list[TokenDelta]:
+    return [
+        msgspec.structs.replace(
+            d, seq=d.seq + seq, first_char=d.first_char + char, first_token=d.first_token + seq,
+            channel=channel or d.channel,
+        )
+        for d in stream
+    ]
 
 
-def test_a_function_in_prose_is_forked_at_its_last_brace() -> None:
-    text = PROSE + CPP + "Now the wrapper."
-    [fork] = read(text)
-    assert (fork.reason, fork.at_char) == ("function_completed", len(PROSE + CPP) - 1)
+def test_it_begins_with_a_signal() -> None:
+    signals = [s for delta in deltas(PROSE) for s in Reader().read(delta)[1]]
+    assert (signals[0].kind, signals[0].end) == ("started", 0)
 
 
-def test_a_python_function_is_complete_when_the_text_dedents() -> None:
-    [fork] = read(PROSE + PYTHON + "\nThat should do.\n")
-    assert (fork.reason, fork.at_char) == ("function_completed", len(PROSE + PYTHON) - 1)
-
-
-def test_a_fence_that_closes() -> None:
-    text = PROSE + "```cpp\nfloat bias = 0.5f;\n```\n"
-    [fork] = read(text)
-    assert (fork.reason, fork.at_char) == ("fence_closed", len(text) - 1)
-
-
-def test_control_flow_is_no_function() -> None:
-    assert read(PROSE + "for (int i = 0; i < n; ++i) { b[i] = 0; }\nif (n > 3) { return; }\nDone {see above}.\n") == []
-
-
-def test_gap_and_limit() -> None:
-    near, far = CPP * 3, "".join(CPP + PROSE[i : i + 700] + "\n" for i in range(10))
-    assert len(read(near)) == 1
-    assert len(read(far)) == SETTINGS.forks_per_iteration
-    assert [f.k for f in read(far, forks_per_trigger=4, forks_per_iteration=6)] == [4, 2]
-
-
-@pytest.mark.parametrize("size", [1, 3, 7, 50, 5000])
-def test_same_forks_whatever_the_pieces(size: int) -> None:
-    text = (FENCED + PROSE + PYTHON + "\n" + PROSE) * 3
-    assert read(text, size=size) == read(text, size=4)
+@pytest.mark.parametrize("size", [1, 3, 50, 5000])
+def test_same_signals_whatever_the_pieces(size: int) -> None:
+    text = (PROSE + CPP + PROSE + PYTHON + "\n") * 2
+    assert completed(Reader(), deltas(text, size=size)) == completed(Reader(), deltas(text))
 
 
 def test_repeated_deltas_change_nothing() -> None:
-    reader, forks = Reader(SETTINGS), []
+    reader, found = Reader(), []
     for delta in deltas(PROSE + CPP):
-        forks += reader.read(delta)[1]
+        found += completed(reader, [delta])
         assert reader.read(delta) == (Arrival.REPEATED, [])
-    assert len(forks) == 1
+    assert found == [len(PROSE + CPP) - 1]
 
 
 def test_a_gap_takes_nothing_in() -> None:
-    reader = Reader(SETTINGS)
+    reader = Reader()
     first, _, third, *_ = deltas(PROSE)
     assert reader.read(first)[0] is Arrival.NEXT
     assert reader.read(third) == (Arrival.GAP, [])
     assert len(reader.stream.deltas) == 1
 
 
-def test_a_resumed_generation_is_read_again_without_asking_twice() -> None:
-    reader = Reader(SETTINGS)
-    old = deltas(PROSE + CPP + PROSE + "void lost(int n) { n = 1; }\n")
-    forks = [fork for delta in old for fork in reader.read(delta)[1]]
+def test_a_resumed_generation_is_read_again() -> None:
+    reader = Reader()
+    completed(reader, deltas(PROSE + CPP + PROSE + "void lost(int n) { n = 1; }\n"))
     cut = len(PROSE + CPP) // 4 + 3
-    kept = (PROSE + CPP + PROSE)[: cut * 4] + PROSE + PROSE + "void kept(int n) { n = 2; }"
-    new = deltas(kept + "\n")
-    arrivals = [reader.read(delta) for delta in new[cut:]]
+    kept = (PROSE + CPP + PROSE)[: cut * 4] + prose(2) + "void kept(int n) { n = 2; }"
+    again = deltas(kept + "\n")[cut:]
+    arrivals = [reader.read(delta) for delta in again]
     assert arrivals[0][0] is Arrival.REWOUND
-    again = [fork for _, found in arrivals for fork in found]
-    assert len(forks) == 2 and len(again) == 1
-    assert again[0].at_char == len(kept)
+    ends = [s.end for _, found in arrivals for s in found if s.kind in STRUCTURAL]
+    assert ends == [len(PROSE + CPP) - 1, len(kept)]
 
 
-def test_a_reader_that_begins_again_asks_only_for_what_is_new() -> None:
-    text = PROSE + CPP + PROSE + CPP
-    first, second = read(text)
-    reader = Reader(SETTINGS, asked=[first.at_char])
-    assert [f.at_char for d in deltas(text) for f in reader.read(d)[1]] == [second.at_char]
+def test_a_generation_that_starts_over_is_read_from_its_new_beginning() -> None:
+    reader = Reader()
+    completed(reader, deltas(PROSE))
+    over = [msgspec.structs.replace(d, seq=len(deltas(PROSE)) + d.seq) for d in deltas(PROSE + CPP)]
+    assert reader.read(over[0])[0] is Arrival.REWOUND
+    assert completed(reader, over[1:]) == [len(PROSE + CPP) - 1]
+    assert reader.read(deltas(PROSE)[3]) == (Arrival.REPEATED, [])
 
 
-def test_an_answer_is_not_forked_but_ends_the_reasoning() -> None:
-    reader = Reader(SETTINGS)
+def test_an_answer_ends_the_reasoning_and_is_not_forked() -> None:
+    reader = Reader()
     reasoning = deltas(PROSE + PYTHON.rstrip())
-    forks = [fork for delta in reasoning for fork in reader.read(delta)[1]]
-    assert forks == []
-    last = reasoning[-1]
-    answer = [
-        msgspec.structs.replace(d, seq=last.seq + 1 + d.seq, first_char=last.first_char + len(last.text) + d.first_char,
-                                channel="answer")
-        for d in deltas(CPP + PROSE + CPP)
-    ]
-    forks = [fork for delta in answer for fork in reader.read(delta)[1]]
-    assert [f.at_char for f in forks] == [len(PROSE + PYTHON.rstrip())]
+    assert completed(reader, reasoning) == []
+    answer = moved(deltas(CPP + PROSE + CPP), seq=len(reasoning), char=len(PROSE + PYTHON.rstrip()), channel="answer")
+    assert completed(reader, answer) == [len(PROSE + PYTHON.rstrip())]
+
+
+@pytest.mark.parametrize("channel", ["reasoning", "answer"])
+def test_repetition_is_seen_in_both_channels(channel: str) -> None:
+    reader = Reader()
+    stream = moved(deltas("again and again\n" * 1000), seq=0, channel=channel)
+    assert [s.kind for d in stream for s in reader.read(d)[1] if s.kind == "repeating"] == ["repeating"]
+
+
+def test_reading_goes_on_after_a_loss() -> None:
+    reader = Reader()
+    lost = deltas(PROSE + CPP + PROSE + CPP)
+    middle = len(PROSE + CPP) // 4 + 2
+    assert reader.read(lost[middle])[0] is Arrival.GAP
+    first = [s.end for s in reader.skip_to(lost[middle]) if s.kind in STRUCTURAL]
+    assert first + completed(reader, lost[middle + 1 :]) == [len(PROSE + CPP + PROSE + CPP) - 1]
+    assert reader.read(lost[middle - 1])[0] is Arrival.REPEATED
+
+
+def test_the_rate_is_the_streams_own() -> None:
+    reader = Reader()
+    for delta in deltas(PROSE):
+        reader.read(msgspec.structs.replace(delta, at=delta.seq / 80))
+    assert reader.rate() == pytest.approx(80)
+    early = Reader()
+    early.read(deltas(PROSE)[0])
+    assert early.rate() == USUAL_RATE
 
 
 def test_token_positions() -> None:
     stream = Stream()
     for delta in deltas("abcdefghij", size=4):
         stream.accept(delta)
-    assert [stream.boundary(c) for c in (1, 4, 5, 8, 10)] == [(1, 4), (1, 4), (2, 8), (2, 8), (3, 10)]
+    assert [stream.boundary(c) for c in (0, 1, 4, 5, 8, 10)] == [(0, 0), (1, 4), (1, 4), (2, 8), (2, 8), (3, 10)]
     with pytest.raises(ValueError, match="not arrived"):
         stream.boundary(11)
     blind = Stream()
     blind.accept(deltas("abcd", ids=False)[0])
-    assert blind.boundary(2) == (None, 2)
-
-
-def test_a_generation_that_starts_over_is_read_from_its_new_beginning() -> None:
-    reader = Reader(SETTINGS)
-    for delta in deltas(PROSE):
-        reader.read(delta)
-    over = [msgspec.structs.replace(d, seq=len(deltas(PROSE)) + d.seq) for d in deltas(PROSE + CPP)]
-    arrivals = [reader.read(delta) for delta in over]
-    assert arrivals[0][0] is Arrival.REWOUND and arrivals[1][0] is Arrival.NEXT
-    assert [f.at_char for _, forks in arrivals for f in forks] == [len(PROSE + CPP) - 1]
-    assert reader.read(deltas(PROSE)[3]) == (Arrival.REPEATED, [])
-
-
-def test_reading_goes_on_after_a_loss() -> None:
-    reader = Reader(SETTINGS)
-    lost = deltas(PROSE + CPP + PROSE + CPP)
-    middle = len(PROSE + CPP) // 4
-    assert reader.read(lost[middle])[0] is Arrival.GAP
-    forks = reader.skip_to(lost[middle])
-    forks += [fork for delta in lost[middle + 1 :] for fork in reader.read(delta)[1]]
-    assert [f.at_char for f in forks] == [len(PROSE + CPP + PROSE + CPP) - 1]
-    assert reader.read(lost[middle - 1])[0] is Arrival.REPEATED
+    assert [blind.boundary(c) for c in (0, 2)] == [(None, 0), (None, 2)]

@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from common.bus import Bus, BusSettings, start_server
-from common.messages import PREFIX, ForkRequest, Message, Stage, StopRequest
+from common.messages import PREFIX, AbortRequest, ForkRequest, Message, Stage, StopRequest
 from tests.trigger.facts import Log, deltas
-from tests.trigger.test_reader import CPP, PROSE
+from tests.trigger.test_parse import MODEL
+from tests.trigger.texts import PROSE, kernel, prose
 
 
 @pytest.fixture
@@ -72,61 +73,91 @@ async def send(bus: Bus, *messages: Message) -> None:
         await (bus.record(message) if message.SUBJECT.startswith("evt") else bus.emit(message))
 
 
+TEXT = PROSE + kernel(0)
+
+
 async def test_forks_and_stops_of_one_run(bus: Bus) -> None:
     async with trigger(bus):
         log = Log()
-        await send(bus, log.started(), log.iteration(1), *deltas(PROSE + CPP))
-        [fork] = await requests(bus, 1)
-        assert isinstance(fork, ForkRequest)
-        assert (fork.run, fork.iteration, fork.generation, fork.reason) == ("r1", 1, "main", "function_completed")
-        assert fork.at_token is not None and 0 <= fork.at_token * 4 - len(PROSE + CPP) < 4
+        await send(bus, log.started(), log.iteration(1), *deltas(TEXT))
+        early, fork = await requests(bus, 2)
+        assert isinstance(early, ForkRequest) and isinstance(fork, ForkRequest)
+        assert (early.reason, early.at_token, early.at_char) == ("started", 0, 0)
+        assert (fork.run, fork.iteration, fork.generation) == ("r1", 1, "main")
+        assert fork.reason == "kernel_completed+first" and fork.numbers["gain_s"] > fork.numbers["cost_s"]
+        assert fork.at_token is not None and 0 <= fork.at_token * 4 - len(TEXT) < 4
         await send(bus, log.result(1, "c1", Stage.PROFILE, speedup=1.5))
         await send(bus, log.result(1, "c2", Stage.PROFILE, speedup=9.0))
-        *_, stop = await requests(bus, 2)
+        *_, stop = await requests(bus, 3)
         assert isinstance(stop, StopRequest)
-        assert (stop.candidate, stop.reason, stop.numbers) == ("c1", "mean", {"speedup": 1.5, "bar": 1.0})
-        await no_more_than(bus, 2)
+        assert (stop.candidate, stop.reason) == ("c1", "mean") and stop.numbers["bar"] == 1.0
+        await no_more_than(bus, 3)
+
+
+async def test_a_draft_that_stands_complete_is_proposed(bus: Bus) -> None:
+    async with trigger(bus):
+        log = Log()
+        await send(bus, log.started(), log.iteration(1), *deltas(f"{PROSE}```python\n{MODEL}```\n"))
+        *_, draft = await requests(bus, 2)
+        assert isinstance(draft, ForkRequest) and draft.draft == MODEL
+
+
+async def test_a_generation_that_repeats_itself_is_to_be_ended(bus: Bus) -> None:
+    async with trigger(bus):
+        log = Log()
+        await send(bus, log.started(), log.iteration(1), *deltas("The input is contiguous. \n" * 400))
+        found = await requests(bus, 2)
+        abort = next(m for m in found if isinstance(m, AbortRequest))
+        assert (abort.generation, abort.reason) == ("main", "repeating")
 
 
 async def test_tokens_that_overtake_their_facts_are_fetched(bus: Bus) -> None:
-    early, late = deltas(PROSE + CPP)[:-1], deltas(PROSE + CPP)[-1]
     async with trigger(bus):
         log = Log()
-        await send(bus, *early)
-        await send(bus, log.started(), log.iteration(1))
+        await send(bus, *deltas(TEXT))
         await asyncio.sleep(0.3)
-        await send(bus, late)
-        assert len(await requests(bus, 1)) == 1
+        await send(bus, log.started(), log.iteration(1))
+        assert len(await requests(bus, 2)) == 2
 
 
 async def test_a_run_without_speculation_is_not_forked(bus: Bus) -> None:
     async with trigger(bus):
         quiet, loud = Log("quiet"), Log("loud")
-        await send(bus, quiet.started(speculate=False), quiet.iteration(1), *deltas(PROSE + CPP, run="quiet"))
-        await send(bus, loud.started(), loud.iteration(1), *deltas(PROSE + CPP, run="loud"))
-        [fork] = await requests(bus, 1)
-        assert isinstance(fork, ForkRequest) and fork.run == "loud"
-        await no_more_than(bus, 1)
+        await send(bus, quiet.started(speculate=False), quiet.iteration(1), *deltas(TEXT, run="quiet"))
+        await send(bus, loud.started(), loud.iteration(1), *deltas(TEXT, run="loud"))
+        assert [getattr(r, "run", "") for r in await requests(bus, 2)] == ["loud", "loud"]
+        await no_more_than(bus, 2)
+
+
+async def test_a_stop_policy_nobody_knows_stops_nothing(bus: Bus) -> None:
+    async with trigger(bus):
+        odd, plain = Log("odd"), Log("plain")
+        await send(bus, odd.started(stop="sometimes"), odd.iteration(1))
+        await send(bus, odd.result(1, "c1", Stage.PROFILE, speedup=9.0))
+        await send(bus, plain.started(), plain.iteration(1), plain.result(1, "c1", Stage.PROFILE, speedup=9.0))
+        [stop] = await requests(bus, 1)
+        assert isinstance(stop, StopRequest) and stop.run == "plain"
 
 
 async def test_a_killed_trigger_goes_on_and_asks_for_nothing_twice(bus: Bus) -> None:
-    text = PROSE + CPP + PROSE + CPP + PROSE + CPP
-    first, second, third = (len(PROSE + CPP) * i // 4 + 3 for i in (1, 2, 3))
-    all_deltas = deltas(text + PROSE)
+    parts = [prose(i) + kernel(i) for i in range(3)]
+    ends = [len("".join(parts[: i + 1])) for i in range(3)]
+    stream = deltas("".join(parts) + PROSE)
+    first, second, third = (end // 4 + 3 for end in ends)
     log = Log()
     async with trigger(bus) as process:
-        await send(bus, log.started(), log.iteration(1), *all_deltas[:first])
-        await requests(bus, 1)
+        await send(bus, log.started(), log.iteration(1), *stream[:first])
+        await requests(bus, 2)
         process.kill()
         await process.wait()
-    await send(bus, *all_deltas[first:second])
+    await send(bus, *stream[first:second])
     await send(bus, log.result(1, "c1", Stage.VALIDATE))
     async with trigger(bus):
-        await send(bus, *all_deltas[second:third])
-        forks = [f for f in await requests(bus, 3) if isinstance(f, ForkRequest)]
-        ends = [len(PROSE + CPP) * i - 1 for i in (1, 2, 3)]
-        assert [0 <= f.at_char - end < 4 for f, end in zip(forks, ends, strict=True)] == [True] * 3
-        await no_more_than(bus, 3)
+        await send(bus, *stream[second:third])
+        forks = [f for f in await requests(bus, 4) if isinstance(f, ForkRequest)]
+        assert forks[0].at_char == 0
+        assert all(-1 <= f.at_char - end < 4 for f, end in zip(forks[1:], ends, strict=True))
+        await no_more_than(bus, 4)
 
 
 async def test_a_stop_that_was_due_while_the_trigger_was_away(bus: Bus) -> None:
@@ -142,8 +173,10 @@ async def test_a_stop_that_was_due_while_the_trigger_was_away(bus: Bus) -> None:
 
 async def test_lost_tokens_do_not_end_the_service(bus: Bus) -> None:
     log = Log()
-    text = PROSE + CPP + PROSE + CPP
-    kept = [msgspec.structs.replace(d, seq=d.seq + 1) for d in deltas(text)]
+    kept = [
+        msgspec.structs.replace(d, seq=d.seq + 1, first_char=d.first_char + 100)
+        for d in deltas(PROSE + kernel(0) + prose(2) + kernel(1))
+    ]
     async with trigger(bus):
         await send(bus, log.started(), log.iteration(1), *kept)
         assert len(await requests(bus, 2)) == 2

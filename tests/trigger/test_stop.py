@@ -17,8 +17,12 @@ def measured(speedup: float, low: float) -> Measurement:
 @pytest.mark.parametrize(("policy", "speedup", "low", "H", "stops"), [
     ("mean", 1.01, 0.9, (), True),
     ("mean", 1.0, 0.9, (), False),
+    ("mean", 0.9, 0.9, (0.5, 0.6), False),
+    ("mean", 0.9, 0.9, (0.5, 0.6, 0.7), True),
     ("mean", 1.6, 0.9, (1.0, 2.0), True),
     ("mean", 1.5, 0.9, (1.0, 2.0), False),
+    ("best", 0.9, 0.9, (0.5, 0.6), False),
+    ("best", 0.9, 0.9, (0.5, 0.6, 0.7), True),
     ("best", 1.9, 1.9, (1.0, 2.0), False),
     ("best", 2.1, 1.9, (1.0, 2.0), True),
     ("first", 0.2, 0.1, (3.0,), True),
@@ -34,7 +38,7 @@ def test_policy(policy: str, speedup: float, low: float, H: tuple[float, ...], s
 def test_numbers_say_why() -> None:
     decision = stop.decide("mean", "c1", measured(1.6, 1.5), (1.0, 2.0))
     assert decision is not None
-    assert (decision.reason, decision.numbers) == ("mean", {"speedup": 1.6, "bar": 1.5})
+    assert (decision.reason, decision.numbers) == ("mean", {"speedup": 1.6, "bar": 1.5, "valid_before": 2.0})
 
 
 def fold(*facts: Fact) -> tuple[run.RunState, list[str]]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 
 from trigger.parse.blocks import Block
 from trigger.signals import Kind
@@ -49,11 +48,3 @@ def calls(kind: Kind, block: Block, text: str) -> bool:
     if kind == "kernel_completed":
         return block.language == "c" and bool(_TENSOR.search(block.header))
     return kind == "wrapper_completed" or (kind == "model_completed" and bool(_LAUNCH.search(text)))
-
-
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|#(?!include|define|pragma)[^\n]*", re.DOTALL)
-
-
-def code_digest(text: str) -> int:
-    """Equal for sources that are equal up to comments and layout; not 0."""
-    return zlib.crc32("".join(_COMMENT.sub("", text).split()).encode(errors="replace")) or 1

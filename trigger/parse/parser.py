@@ -6,12 +6,14 @@ the same signals however it is cut, positions included.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from trigger.parse import draft
 from trigger.parse.blocks import Block, Language
 from trigger.parse.c import CTracker
-from trigger.parse.classify import calls, classify, code_digest
+from trigger.parse.classify import calls, classify
 from trigger.parse.lines import Begin, Line, Lines, Trailing
+from trigger.parse.normal import digest, is_sketch, normal_lines, share
 from trigger.parse.prose import phrases
 from trigger.parse.python import PythonTracker
 from trigger.parse.repetition import Repetition
@@ -40,6 +42,7 @@ class Parser:
         self._trailed = False
         self._kernels: set[Language] = set()
         self._callers: set[Language] = set()
+        self._last_kernel: frozenset[str] = frozenset()
         self._quiet_since = first_char
         self._found: list[Signal] = []
 
@@ -100,8 +103,8 @@ class Parser:
         start, first = self._fence
         source = draft.from_fence("\n".join(self._text[first + 1 : index]))
         assemblable = source is not None or self._assemblable()
-        digest = code_digest("\n".join(self._text[first + 1 : index]))
-        self._signal("fence_closed", start, end, seen, "", assemblable, source, digest)
+        body = "\n".join(self._text[first + 1 : index])
+        self._found_code("fence_closed", start, end, seen, body, assemblable=assemblable, draft=source)
         self._fence = None
 
     def _blocks(self, blocks: list[Block], seen: int) -> None:
@@ -114,7 +117,17 @@ class Parser:
                 self._callers.add(block.language)
             source = self._module(block) if kind == "model_completed" and self._fence is None else None
             assemblable = self._assemblable() and kind != "function_completed"
-            self._signal(kind, block.start, block.end, seen, block.name, assemblable, source, code_digest(text))
+            self._found_code(
+                kind, block.start, block.end, seen, text, name=block.name, assemblable=assemblable, draft=source,
+                familiar=self._familiar(text) if kind == "kernel_completed" else None,
+            )
+
+    def _familiar(self, kernel: str) -> float | None:
+        """Compared with the last kernel that was written out."""
+        lines, before = normal_lines(kernel), self._last_kernel
+        if not is_sketch(kernel):
+            self._last_kernel = lines
+        return share(lines, before) if before else None
 
     def _assemblable(self) -> bool:
         """A kernel and its caller stand in the text, in one language; which came first does not matter."""
@@ -144,13 +157,10 @@ class Parser:
             self._repeating = True
             self._signal("repeating", line.start, line.end, line.at)
 
-    def _signal(
-        self, kind: Kind, start: int, end: int, seen: int, name: str = "", assemblable: bool = False,
-        draft: str | None = None, digest: int = 0,
-    ) -> None:
+    def _found_code(self, kind: Kind, start: int, end: int, seen: int, source: str, **more: Any) -> None:
+        self._signal(kind, start, end, seen, digest=digest(source), sketch=is_sketch(source), **more)
+
+    def _signal(self, kind: Kind, start: int, end: int, seen: int, **more: Any) -> None:
         if kind in _BREAKS_SILENCE:
             self._quiet_since = seen
-        self._found.append(Signal(
-            kind=kind, start=start, end=end, seen=seen, name=name, assemblable=assemblable, draft=draft,
-            digest=digest,
-        ))
+        self._found.append(Signal(kind=kind, start=start, end=end, seen=seen, **more))
