@@ -38,5 +38,12 @@ def task() -> TaskSource:
 
 
 @pytest.fixture(scope="session")
+def small() -> TaskSource:
+    """The same on small tensors, for what needs no time to be seen."""
+    source = TASK.replace("rows = 512", "rows = 24").replace("features = 768", "features = 40")
+    return TaskSource(name="small", source=source)
+
+
+@pytest.fixture(scope="session")
 def device() -> Device:
     return Device(id="cpu-0", kind="cpu", cores=(max(os.sched_getaffinity(0)),), name="cpu")

@@ -63,9 +63,9 @@ FAILURES = [
 
 @pytest.mark.parametrize(("forward", "head", "outcome", "words"), FAILURES, ids=[case[0][:30] for case in FAILURES])
 async def test_each_failure_has_its_outcome(
-    judge: Judge, task: TaskSource, device: Device, forward: str, head: str | None, outcome: Outcome, words: str
+    judge: Judge, small: TaskSource, device: Device, forward: str, head: str | None, outcome: Outcome, words: str
 ) -> None:
-    verdict = await judged(judge, task, device, candidate(forward, **({"head": head} if head else {})))
+    verdict = await judged(judge, small, device, candidate(forward, **({"head": head} if head else {})))
     assert verdict.outcome is outcome, verdict
     assert words in verdict.feedback.summary
 
@@ -79,17 +79,17 @@ BROKEN = [
 
 @pytest.mark.parametrize(("source", "words"), BROKEN, ids=["syntax", "no ModelNew", "C++"])
 async def test_what_does_not_compile_is_told_before_a_device_is_needed(
-    judge: Judge, task: TaskSource, source: str, words: str
+    judge: Judge, small: TaskSource, source: str, words: str
 ) -> None:
-    verdict = await judge.compile(task, source)
+    verdict = await judge.compile(small, source)
     assert isinstance(verdict, Judgement)
     assert verdict.outcome is Outcome.COMPILE_ERROR
     assert words in verdict.feedback.summary + verdict.feedback.message
 
 
-async def test_a_second_compilation_comes_from_the_cache(judge: Judge, task: TaskSource) -> None:
-    first = await judge.compile(task, HONEST)
-    second = await judge.compile(task, HONEST + "\n# another source with the same extension\n")
+async def test_a_second_compilation_comes_from_the_cache(judge: Judge, small: TaskSource) -> None:
+    first = await judge.compile(small, HONEST)
+    second = await judge.compile(small, HONEST + "\n# another source with the same extension\n")
     assert isinstance(first, Artefact) and isinstance(second, Artefact)
     assert list(first.extensions.values()) == list(second.extensions.values())
     assert CPP in HONEST.encode().decode("unicode_escape")
@@ -106,14 +106,14 @@ async def test_a_task_that_cannot_be_judged_by_is_rejected(judge: Judge, device:
 
 
 async def test_a_cancelled_call_kills_the_candidate_and_leaves_the_judge_usable(
-    judge: Judge, task: TaskSource, device: Device
+    judge: Judge, small: TaskSource, device: Device
 ) -> None:
-    artefact = await judge.compile(task, candidate("import time; time.sleep(60)"))
+    artefact = await judge.compile(small, candidate("import time; time.sleep(60)"))
     assert isinstance(artefact, Artefact)
-    call = asyncio.create_task(judge.validate(task, artefact, device))
+    call = asyncio.create_task(judge.validate(small, artefact, device))
     await asyncio.sleep(1.0)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(call, 10.0)
-    verdict = await judged(judge, task, device, EAGER)
+    verdict = await judged(judge, small, device, EAGER)
     assert verdict.outcome is Outcome.PASSED, verdict

@@ -56,15 +56,15 @@ SPEAKING = {
 }
 
 
-async def validated(judge: Judge, task: TaskSource, device: Device, source: str) -> Judgement:
-    return await judge.validate(task, Artefact(source=source), device)
+async def validated(judge: Judge, small: TaskSource, device: Device, source: str) -> Judgement:
+    return await judge.validate(small, Artefact(source=source), device)
 
 
 @pytest.mark.parametrize(("forward", "words"), SPEAKING.values(), ids=SPEAKING)
 async def test_frames_of_its_own_are_no_answers(
-    judge: Judge, task: TaskSource, device: Device, forward: str, words: str
+    judge: Judge, small: TaskSource, device: Device, forward: str, words: str
 ) -> None:
-    verdict = await validated(judge, task, device, candidate(forward, head=SOCKET))
+    verdict = await validated(judge, small, device, candidate(forward, head=SOCKET))
     assert (verdict.outcome, words in verdict.feedback.summary) == (Outcome.CHEATED, True), verdict.feedback
 
 
@@ -113,9 +113,9 @@ UNFINISHED = {
 
 @pytest.mark.parametrize(("forward", "outcome"), UNFINISHED.values(), ids=UNFINISHED)
 async def test_work_not_done_when_forward_returns_does_not_count(
-    judge: Judge, task: TaskSource, device: Device, forward: str, outcome: Outcome
+    judge: Judge, small: TaskSource, device: Device, forward: str, outcome: Outcome
 ) -> None:
-    verdict = await validated(judge, task, device, candidate(forward, head=SOCKET))
+    verdict = await validated(judge, small, device, candidate(forward, head=SOCKET))
     assert verdict.outcome is outcome, verdict.feedback
 
 
@@ -128,8 +128,8 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("forward", HARMLESS.values(), ids=HARMLESS)
-async def test_what_only_looks_odd_passes(judge: Judge, task: TaskSource, device: Device, forward: str) -> None:
-    verdict = await validated(judge, task, device, candidate(forward, head=SOCKET))
+async def test_what_only_looks_odd_passes(judge: Judge, small: TaskSource, device: Device, forward: str) -> None:
+    verdict = await validated(judge, small, device, candidate(forward, head=SOCKET))
     assert verdict.outcome is Outcome.PASSED, verdict.feedback
 
 
@@ -146,22 +146,22 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("forward", ENDINGS.values(), ids=ENDINGS)
-async def test_every_ending_is_an_outcome(judge: Judge, task: TaskSource, device: Device, forward: str) -> None:
-    verdict = await validated(judge, task, device, candidate(forward, head=SOCKET))
+async def test_every_ending_is_an_outcome(judge: Judge, small: TaskSource, device: Device, forward: str) -> None:
+    verdict = await validated(judge, small, device, candidate(forward, head=SOCKET))
     wanted = Outcome.TIMEOUT if "19" in forward else Outcome.RUNTIME_ERROR
     assert verdict.outcome is wanted, verdict.feedback
     assert len(verdict.feedback.message) < 10_000
 
 
-async def test_the_clock_of_the_judge_counts(judge: Judge, task: TaskSource, device: Device) -> None:
+async def test_the_clock_of_the_judge_counts(judge: Judge, small: TaskSource, device: Device) -> None:
     """It patches every clock it can reach and sleeps."""
     forward = f"time.perf_counter = time.monotonic = lambda: 0.0\ntime.sleep(0.03)\nreturn {RIGHT}"
-    profile = await judge.profile(task, Artefact(source=candidate(forward, head=SOCKET)), device)
+    profile = await judge.profile(small, Artefact(source=candidate(forward, head=SOCKET)), device)
     assert profile.measurement is not None, profile.feedback
     assert profile.measurement.candidate_ms >= 30 and profile.measurement.speedup < 1
 
 
-async def test_work_cannot_begin_before_the_clock(judge: Judge, task: TaskSource, device: Device) -> None:
+async def test_work_cannot_begin_before_the_clock(judge: Judge, small: TaskSource, device: Device) -> None:
     """A thread watches the inputs' memory and starts 30 ms of work as soon as they change."""
     head = SOCKET + '''
 class Ahead(threading.Thread):
@@ -184,7 +184,7 @@ self.ahead.x = x
 while self.ahead.seen != x.view(torch.int32).sum().item():
     time.sleep(0.0001)
 return {RIGHT}'''
-    profile = await judge.profile(task, Artefact(source=candidate(forward, head=head)), device)
+    profile = await judge.profile(small, Artefact(source=candidate(forward, head=head)), device)
     assert profile.measurement is not None, profile.feedback
     assert profile.measurement.candidate_ms >= 29
 

@@ -200,15 +200,15 @@ async def test_without_a_sandbox_it_does_not_start(
 
 
 async def test_switched_off_by_name_every_result_is_labelled(
-    monkeypatch: pytest.MonkeyPatch, judge_settings: JudgeSettings, task: TaskSource, device: Device
+    monkeypatch: pytest.MonkeyPatch, judge_settings: JudgeSettings, small: TaskSource, device: Device
 ) -> None:
     monkeypatch.setenv("SPECGEN_SANDBOX", "off")
     async with Judge(judge_settings, "cpu") as judge:
-        artefact = await judge.compile(task, EAGER)
+        artefact = await judge.compile(small, EAGER)
         assert isinstance(artefact, Artefact)
-        verdict = await judge.validate(task, artefact, device)
+        verdict = await judge.validate(small, artefact, device)
         assert (verdict.outcome, "sandbox_off" in verdict.labels) == (Outcome.PASSED, True), verdict
-        broken = await judge.compile(task, "1 +")
+        broken = await judge.compile(small, "1 +")
         assert isinstance(broken, Judgement) and "sandbox_off" in broken.labels
 
 

@@ -13,6 +13,8 @@ import signal
 import socket
 import struct
 import tempfile
+import traceback
+from collections.abc import Callable
 from typing import NoReturn
 
 from common.judge.child import jail
@@ -34,6 +36,7 @@ class Warden:
         self._child = child
         wake, signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
         signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
         while True:
             self._reap()
@@ -90,16 +93,28 @@ class Warden:
         os._exit(0)
 
 
+def ends_with(act: Callable[[], None]) -> NoReturn:
+    """Do it and end this process, whatever happens: below on the stack is the process it was forked from."""
+    code = 1
+    try:
+        act()
+        code = 0
+    except BaseException:  # noqa: BLE001 - the edge of a forked process
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
 def run(spec: SpareSpec, control: socket.socket, inbox: socket.socket, log: int) -> NoReturn:
     """In the freshly forked process: close the sandbox, wait for the word, fork the candidate's process."""
     jail.close_other_fds((control.fileno(), inbox.fileno(), log))
     if spec.isolated:
         jail.enter_mounts(spec)
-    folder = "/tmp" if spec.isolated else tempfile.mkdtemp(prefix="specgen-candidate-")
     os.sched_setaffinity(0, spec.cores)
     control.send(b"h")
     if control.recv(1) != b"g":
         os._exit(0)
+    folder = "/tmp" if spec.isolated else tempfile.mkdtemp(prefix="specgen-candidate-")
     child = os.fork()
     if child == 0:
         control.close()
@@ -122,5 +137,4 @@ def _become(spec: SpareSpec, inbox: socket.socket, log: int, folder: str) -> NoR
         jail.drop_privileges(spec)
     else:
         jail.die_with_parent(signal.SIGKILL)
-    work(spec, inbox)
-    os._exit(0)
+    ends_with(lambda: work(spec, inbox))

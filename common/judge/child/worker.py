@@ -105,12 +105,19 @@ def failed(error: BaseException) -> Failed:
     """An exception as text, without this package's own frames."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/common/judge/" not in frame.filename]
     trace = "".join(traceback.format_list(frames))
-    name, text = type(error).__name__, str(error)[-_TEXT:]
+    name, text = type(error).__name__, _said(error)
     return Failed(type_name=name, text=text, traceback=trace[-_TRACE:], kind=_kind(error))
 
 
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)[-_TEXT:]
+    except Exception:  # noqa: BLE001 - a message is foreign code as well
+        return "(its message cannot be read)"
+
+
 def _kind(error: BaseException) -> str:
-    text = str(error)
+    text = _said(error)
     if isinstance(error, extension.BuildError):
         return "build"
     if isinstance(error, ReturnedOddly):

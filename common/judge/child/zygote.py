@@ -24,7 +24,8 @@ class Zygote:
     def __init__(self, door: socket.socket) -> None:
         self._door = door
         self._facts = msgspec.msgpack.encode(facts.collect())
-        self._connections: dict[socket.socket, set[int]] = {}
+        self._connections: dict[socket.socket, dict[int, bool]] = {}
+        """Per judge its spares: process id, and whether it is isolated."""
         self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -44,7 +45,7 @@ class Zygote:
             return False
         connection = socket.socket(fileno=fds[0])
         connection.set_inheritable(False)
-        self._connections[connection] = set()
+        self._connections[connection] = {}
         connection.send(self._facts)
         return True
 
@@ -57,7 +58,7 @@ class Zygote:
             self._dismiss(connection)
             return
         spec = msgspec.msgpack.decode(message, type=SpareSpec)
-        self._connections[connection].add(self._fork(spec, fds))
+        self._connections[connection][self._fork(spec, fds)] = spec.isolated
         for fd in fds:
             os.close(fd)
 
@@ -68,14 +69,16 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             control, inbox, log = fds
-            warden.run(spec, socket.socket(fileno=control), socket.socket(fileno=inbox), log)
+            warden.ends_with(
+                lambda: warden.run(spec, socket.socket(fileno=control), socket.socket(fileno=inbox), log)
+            )
         if spec.isolated:
             jail.call("setns", self._own_pids, jail.NEW_PIDS)
         return pid
 
     def _dismiss(self, connection: socket.socket) -> None:
-        for pid in self._connections.pop(connection):
-            os.kill(pid, signal.SIGKILL)
+        for pid, isolated in self._connections.pop(connection).items():
+            os.kill(pid, signal.SIGKILL if isolated else signal.SIGTERM)
         connection.close()
 
     def _reap(self) -> None:
@@ -84,7 +87,7 @@ class Zygote:
             if pid == 0:
                 return
             for spares in self._connections.values():
-                spares.discard(pid)
+                spares.pop(pid, None)
 
 
 def main() -> int:

@@ -4,14 +4,21 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
-from common.judge.faults import JudgeFault
-from common.judge.lane.ended import CandidateEnded, from_exit, from_failure, out_of_line, too_slow
+from common.judge.faults import JudgeFault, ProcessUnusable
+from common.judge.lane.ended import (
+    CandidateEnded,
+    closed_its_socket,
+    from_exit,
+    from_failure,
+    out_of_line,
+    too_slow,
+)
 from common.judge.lane.spares import Spare
 from common.judge.protocol import (
     FRAME_LIMIT,
@@ -22,6 +29,7 @@ from common.judge.protocol import (
     Done,
     Extension,
     Failed,
+    Further,
     Load,
     Loaded,
     Made,
@@ -37,6 +45,10 @@ from common.judge.wire import FrameTooLarge, recv_frame, send_frame
 
 Builder = Callable[[Extension], Built]
 """Builds or finds an extension; runs outside of the candidate's process."""
+
+
+_GOODBYE_SECONDS = 2.0
+"""How long a process that hung up may take to be reported dead."""
 
 
 class Answered(NamedTuple):
@@ -90,13 +102,16 @@ class Candidate:
 
     def call(
         self, inputs: Tree, *, poison: int | None = None, edited: bool = False, empty: bool = False, hold: bool = False,
-        thaw: bool = False,
+        thaw: bool = False, more: Sequence[Tree] = (),
     ) -> Answered:
-        """One call. With `thaw` the candidate is frozen and is let go only once the clock runs."""
+        """One call, and `more` in the same window. With `thaw` the candidate is frozen and is let go only once the
+        clock runs."""
         nonce = secrets.randbits(63)
+        room, places = self.arena.places(1 + len(more))
         order = encode(Call(
-            nonce=nonce, inputs=inputs, outputs_at=self.arena.outputs_at, outputs_room=self.arena.outputs_room,
-            poison=poison, edited=edited, empty=empty, hold=hold,
+            nonce=nonce, inputs=inputs, outputs_at=places[0], outputs_room=room, poison=poison, edited=edited,
+            empty=empty, hold=hold,
+            more=tuple(Further(inputs=tree, outputs_at=at) for tree, at in zip(more, places[1:], strict=True)),
         ))
         with self._judged("call"):
             deadline = time.monotonic() + self._settings.call_seconds
@@ -109,13 +124,16 @@ class Candidate:
             self.arena.take()
             seconds = time.perf_counter() - started
             done = self._expected(answer, Done, "call")
-            if done.nonce != nonce:
+            if done.nonce != nonce or len(done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
             return Answered(done, seconds)
 
     def freeze(self) -> None:
         with self._judged("freeze"):
             self._spare.freeze(time.monotonic() + self._settings.call_seconds)
+
+    def thaw(self) -> None:
+        self._spare.thaw()
 
     def _ask(self, order: Any, wanted: Any, seconds: float, fds: tuple[int, ...] = ()) -> Any:
         step = type(order).__name__.lower()
@@ -142,6 +160,17 @@ class Candidate:
             raise out_of_line(f"{type(answer).__name__} where {wanted.__name__} was due")
         return answer
 
+    def _ended(self, step: str) -> CandidateEnded:
+        """Why the candidate's process is gone. JudgeFault where it was ended from outside."""
+        self._spare.await_exit(_GOODBYE_SECONDS)
+        out_of_memory = self._spare.group.killed_for_memory()
+        if self._spare.exit is None and not out_of_memory:
+            if self._spare.lost:
+                raise ProcessUnusable("a candidate's process was ended from outside of its sandbox") from None
+            return closed_its_socket(step)
+        status = self._spare.exit[0] if self._spare.exit else signal.SIGKILL
+        return from_exit(status, step, out_of_memory, self._spare.read_log())
+
     @contextmanager
     def _judged(self, step: str) -> Iterator[None]:
         """Turn the ways a process can fail us into outcomes."""
@@ -150,9 +179,7 @@ class Candidate:
         except TimeoutError:
             raise too_slow(step) from None
         except (EOFError, ConnectionError):
-            self._spare.await_exit(2.0)
-            status = self._spare.exit[0] if self._spare.exit else signal.SIGKILL
-            raise from_exit(status, step, self._spare.group.killed_for_memory(), self._spare.read_log()) from None
+            raise self._ended(step) from None
         except FrameTooLarge as error:
             raise out_of_line(str(error)) from None
         except msgspec.MsgspecError as error:

@@ -39,6 +39,13 @@ def out_of_line(what: str) -> CandidateEnded:
     ))
 
 
+def closed_its_socket(step: str) -> CandidateEnded:
+    return CandidateEnded(Outcome.RUNTIME_ERROR, Feedback(
+        summary=f"the process closed the descriptor it answers through {_where(step)}",
+        cause="a candidate must not close descriptors that it did not open",
+    ))
+
+
 def from_exit(status: int, step: str, out_of_memory: bool, log: str) -> CandidateEnded:
     """From a wait status: the process ended without an answer."""
     log = delimit(useful_part(log))
@@ -65,6 +72,8 @@ _SIGNALS: dict[int, str] = {
     signal.SIGFPE: "an integer division by zero",
     signal.SIGILL: "an instruction this processor does not have: compile with -march=native, not for a newer one",
     signal.SIGSYS: "a system call no kernel needs",
+    signal.SIGKILL: "it killed itself, or the whole host ran out of memory",
+    signal.SIGXFSZ: "a file larger than the sandbox allows",
 }
 
 

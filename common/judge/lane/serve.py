@@ -19,6 +19,7 @@ from common.judge.faults import JudgeFault, ProcessUnusable
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.spares import Spares
 from common.judge.requests import Reply, Setup
+from common.judge.sandbox.cgroup import sweep
 from common.judge.wire import recv_frame, send_frame
 from common.logs import configure, get_logger
 from common.messages.judgement import Judgement
@@ -38,6 +39,7 @@ class Bench:
         self.settings = setup.settings
         self.kind = setup.kind
         self.isolated = setup.isolated
+        sweep()
         self.spares = Spares(zygote, setup.settings, isolated=setup.isolated)
         store = Store(setup.settings.cache_folder, setup.settings.cache_mib)
         self.compilers = Compilers(setup.bwrap, setup.settings.build_jobs, setup.settings.build_seconds)
@@ -123,6 +125,7 @@ class Lane:
                 message = requests.request_decoder.decode(recv_frame(self._service, _LIMIT))
             except (EOFError, ConnectionError):
                 bench.stop()
+                bench.spares.close()
                 os._exit(0)
             if isinstance(message, requests.Stop):
                 bench.stop()

@@ -16,7 +16,7 @@ import msgspec
 from common.judge.child.warden import EXIT
 from common.judge.faults import JudgeFault, ProcessUnusable
 from common.judge.protocol import Facts, SpareSpec
-from common.judge.sandbox.cgroup import Group, bases
+from common.judge.sandbox.cgroup import GROUP, Group, bases
 from common.judge.settings import JudgeSettings
 
 _CREDENTIALS = struct.Struct("3i")
@@ -38,6 +38,8 @@ class Spare:
         self._closed = False
         self.exit: tuple[int, int] | None = None
         """Wait status and peak memory in KiB, once the candidate's process ended by itself."""
+        self.lost = False
+        """Whether the warden went without a word: somebody outside of the sandbox ended it."""
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.work, inbox = socket.socketpair()
         self._log_pipe, log = os.pipe2(os.O_CLOEXEC)
@@ -77,7 +79,7 @@ class Spare:
     def _ask(self, word: bytes, deadline: float) -> None:
         with contextlib.suppress(BrokenPipeError):
             self._control.send(word)
-        while self.exit is None:
+        while self.exit is None and not self.lost:
             if not select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 raise TimeoutError
             if self._heed() == word:
@@ -90,14 +92,15 @@ class Spare:
             _, status, peak = EXIT.unpack(word)
             self.exit = (status, peak)
         elif not word:
-            self.exit = self.exit or (signal.SIGKILL, 0)
+            self.lost = self.exit is None
         return word
 
     def wait_readable(self, deadline: float) -> None:
         """Until a frame can be read. TimeoutError past the deadline, EOFError where the process has ended."""
         while True:
             work, control = self.work.fileno(), self._control.fileno()
-            sources = [work] + [self._log_pipe] * self._log_open + [control] * (self.exit is None)
+            ended = self.exit is not None or self.lost
+            sources = [work] + [self._log_pipe] * self._log_open + [control] * (not ended)
             ready, _, _ = select.select(sources, [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise TimeoutError
@@ -107,7 +110,7 @@ class Spare:
                 self.read_log()
             if control in ready:
                 self._heed()
-            elif self.exit is not None:
+            elif ended:
                 raise EOFError
 
     def read_log(self) -> str:
@@ -121,7 +124,9 @@ class Spare:
     def await_exit(self, seconds: float) -> None:
         """Give a process that hung up a moment to be reported dead."""
         deadline = time.monotonic() + seconds
-        while self.exit is None and select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        while self.exit is None and not self.lost:
+            if not select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return
             self._heed()
 
     def kill(self) -> None:
@@ -198,7 +203,7 @@ class Spares:
         assert self._last
         role, index, cores = self._last
         processes = settings.processes + _SLACK_PROCESSES
-        group = Group(f"specgen-{os.getpid()}-{secrets.token_hex(4)}", settings.memory_mib, processes)
+        group = Group(f"{GROUP}{os.getppid()}-{os.getpid()}-{secrets.token_hex(4)}", settings.memory_mib, processes)
         spec = SpareSpec(
             role=role, index=index, cores=cores, memory_mib=settings.memory_mib, processes=processes,
             address_space=not group.holds_memory and role != "cuda", tmp_mib=settings.tmp_mib,
@@ -232,8 +237,10 @@ class Spares:
                 spare.kill()
 
     def close(self) -> None:
-        for spare in [*self._ready, *self._taken]:
-            spare.close()
+        """End all there are, from whichever thread."""
+        with self._lock:
+            for spare in [*self._ready, *self._taken]:
+                spare.close()
 
 
 def limits_by() -> str:

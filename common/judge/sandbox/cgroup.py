@@ -1,12 +1,15 @@
 """Control groups that hold a candidate's processes together to a memory and a process limit, where we may make them."""
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
 _MIB = 1 << 20
+GROUP = "specgen-"
+"""First part of a group's name; then come the process ids of the service and of the judge process it belongs to."""
 
 
 class Group:
@@ -63,6 +66,16 @@ class Group:
                 (folder / "memory.swap.max").write_text("0")
         else:
             (folder / "memory.limit_in_bytes").write_text(str(limit))
+
+
+def sweep() -> None:
+    """Remove the groups of judge processes that were killed. A group in use cannot be removed and stays."""
+    for base in {base for base in bases() if base}:
+        for folder in base.glob(f"{GROUP}*"):
+            owner = folder.name.removeprefix(GROUP).split("-")[1:2]
+            if owner and owner[0].isdigit() and not Path(f"/proc/{owner[0]}").exists():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def bases() -> tuple[Path | None, Path | None]:
