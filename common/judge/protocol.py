@@ -80,6 +80,13 @@ class Make(_Message, frozen=True, kw_only=True):
     arguments: Tree
 
 
+class Further(msgspec.Struct, frozen=True, kw_only=True):
+    """One more call in the same window, with inputs and a place for outputs of its own."""
+
+    inputs: Tree
+    outputs_at: int
+
+
 class Call(_Message, frozen=True, kw_only=True):
     nonce: int
     """The answer repeats it, so that none can be sent ahead."""
@@ -94,6 +101,8 @@ class Call(_Message, frozen=True, kw_only=True):
     """Do not call the model but return its former outputs: measures the path itself."""
     hold: bool = False
     """Keep the outputs alive beyond the next call, and tell whether that one's share their memory."""
+    more: tuple[Further, ...] = ()
+    """Calls that follow at once; the device is waited for after the last."""
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,10 +151,18 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     at: int = -1
 
 
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call returned."""
+
+    spec: str
+    outputs: tuple[Output, ...]
+
+
 class Done(_Message, frozen=True, kw_only=True):
     nonce: int
     spec: str
     outputs: tuple[Output, ...]
+    more: tuple[Result, ...] = ()
     span: float
     """The call's seconds as the candidate's process saw them; evidence, never the figure."""
 

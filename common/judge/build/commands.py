@@ -35,7 +35,8 @@ def compile_cuda(tools: Toolchain, wanted: Extension, source: str, target: str, 
     standard = [] if any(flag.startswith(("-std=", "--std=")) for flag in flags) else [_STANDARD]
     before = [f"-I{headers}"] if headers else []
     return [tools.nvcc, *before, f"-DTORCH_EXTENSION_NAME={wanted.name}", *_common(tools, wanted),
-            *tools.facts.nvcc_flags, *targets, "--compiler-options", "-fPIC", *flags, *standard, "-c", source, "-o", target]
+            *tools.facts.nvcc_flags, *targets, "--compiler-options", "-fPIC", *flags, *standard,
+            "-c", source, "-o", target]
 
 
 def link(tools: Toolchain, wanted: Extension, objects: list[str], target: str) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from common.judge.check.structure import flatten
 from common.judge.child import devices
 from common.judge.child.arena import Arena
-from common.judge.protocol import Call, Done, Output, SpareSpec
+from common.judge.protocol import Call, Done, Output, Result, SpareSpec
 from common.judge.tree import unpack
 
 ALIGNMENT = 512
@@ -30,6 +30,8 @@ class Caller:
     def call(self, order: Call, arena: Arena) -> Done:
         if not order.empty:
             self._last = None
+        if order.more:
+            return self._series(order, arena)
         inputs = self._take_inputs(order, arena)
         if order.poison is not None:
             self._poison(order.outputs_room, order.poison)
@@ -39,6 +41,20 @@ class Caller:
         span = time.perf_counter() - started
         self._last = returned
         return self._deliver(order, arena, inputs, returned, span)
+
+    def _series(self, order: Call, arena: Arena) -> Done:
+        """Calls one after the other on inputs of their own, each one's outputs copied behind it on the same stream."""
+        places = [(order.inputs, order.outputs_at), *((further.inputs, further.outputs_at) for further in order.more)]
+        given = [unpack(inputs, arena.tensor) for inputs, _ in places]
+        results = []
+        started = time.perf_counter()
+        for inputs, (_, at) in zip(given, places, strict=True):
+            self._last = self._last if order.empty else self._forward(inputs)
+            results.append(self._result(self._last, at, order.outputs_room, arena)[0])
+        devices.synchronize(self._spec)
+        span = time.perf_counter() - started
+        first, *rest = results
+        return Done(nonce=order.nonce, spec=first.spec, outputs=first.outputs, more=tuple(rest), span=span)
 
     def _forward(self, inputs: Any) -> Any:
         with torch.no_grad():
@@ -60,19 +76,25 @@ class Caller:
         del blocks
 
     def _deliver(self, order: Call, arena: Arena, inputs: Any, returned: Any, span: float) -> Done:
+        result, leaves = self._result(returned, order.outputs_at, order.outputs_room, arena)
+        devices.synchronize(self._spec)
+        outputs = list(result.outputs)
+        if order.hold:
+            outputs = [self._with_overlap(o, leaf, inputs) for o, leaf in zip(outputs, leaves, strict=True)]
+            self._held = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        return Done(nonce=order.nonce, spec=result.spec, outputs=tuple(outputs), span=span)
+
+    def _result(self, returned: Any, at: int, room: int, arena: Arena) -> tuple[Result, list[Any]]:
+        """Copy what a call returned to its place; with the leaves themselves."""
         try:
             spec, leaves = flatten(returned)
         except ValueError as error:
             raise ReturnedOddly(str(error)) from None
-        at, outputs = order.outputs_at, []
+        end, outputs = at + room, []
         for leaf in leaves:
-            output, at = self._put(leaf, at, order.outputs_at + order.outputs_room, arena)
+            output, at = self._put(leaf, at, end, arena)
             outputs.append(output)
-        devices.synchronize(self._spec)
-        if order.hold:
-            outputs = [self._with_overlap(o, leaf, inputs) for o, leaf in zip(outputs, leaves, strict=True)]
-            self._held = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-        return Done(nonce=order.nonce, spec=spec, outputs=tuple(outputs), span=span)
+        return Result(spec=spec, outputs=tuple(outputs)), leaves
 
     def _put(self, leaf: Any, at: int, end: int, arena: Arena) -> tuple[Output, int]:
         if not isinstance(leaf, torch.Tensor):

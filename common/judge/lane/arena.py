@@ -44,6 +44,10 @@ class Arena(ABC):
 
     def give(self, inputs: Sequence[Any], *, again: bool = False) -> Tree:
         """Find the inputs a place, somewhere else each time, or with `again` where the former ones are."""
+        return self.give_all([inputs], again=again)[0]
+
+    def give_all(self, series: Sequence[Sequence[Any]], *, again: bool = False) -> list[Tree]:
+        """The inputs of several calls, side by side."""
         places = iter([at for at, _ in self._given]) if again else None
         next_at = ALIGNMENT * secrets.randbelow(SHIFTS)
         given: list[tuple[int, torch.Tensor]] = []
@@ -57,10 +61,10 @@ class Arena(ABC):
             return {"at": at, "bytes": flat.numel(), "dtype": dtype_name(tensor), "shape": list(tensor.shape),
                     "stride": list(tensor.stride())}
 
-        tree = pack(list(inputs), put)
+        trees = [pack(list(inputs), put) for inputs in series]
         self._given = given
         self._place()
-        return tree
+        return trees
 
     @abstractmethod
     def _place(self) -> None:
@@ -77,6 +81,11 @@ class Arena(ABC):
     def untouched(self) -> bool:
         """Whether the inputs still hold what was written."""
         return all(torch.equal(self._bytes[at : at + flat.numel()], flat) for at, flat in self._given)
+
+    def places(self, count: int) -> tuple[int, list[int]]:
+        """Bytes for the outputs of each of so many calls, and where each begins."""
+        room = self.outputs_room // count // ALIGNMENT * ALIGNMENT
+        return room, [self.outputs_at + index * room for index in range(count)]
 
     def poison(self, byte: int) -> None:
         self._outputs().fill_(byte)

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,8 +37,10 @@ from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.filler import Filler
 from common.judge.lane.paired import Pair, measure, settled
 from common.judge.lane.receive import receive
+from common.judge.lane.series import series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
+from common.judge.protocol import Done, Result
 from common.judge.requests import Profile
 from common.judge.tree import Tree, pack
 from common.messages.judgement import Feedback, Judgement, Measurement, Outcome
@@ -69,13 +72,12 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
 
 
 class Turn(NamedTuple):
-    """One side's timed call: seconds by the judge's clock and by its own, and what it returned."""
+    """One side's timed series: seconds a call by the judge's clock and by its own, and what each call returned."""
 
     seconds: float
     span: float
-    spec: str
-    outputs: list[Returned]
-    inputs: Tree
+    results: list[tuple[str, list[Returned]]]
+    inputs: list[Tree]
 
 
 class Timing:
@@ -93,6 +95,7 @@ class Timing:
         self._spans: list[tuple[float, float]] = []
         self._pairs: list[Pair] = []
         self._empty: list[float] = []
+        self._calls = 1
 
     def run(self) -> Measurement:
         """CandidateEnded where the candidate fails or a timed output is wrong."""
@@ -126,51 +129,81 @@ class Timing:
         self._former = inputs
         if compare(self._expected, done.spec, receive(self._reference.arena, done, self._expected), self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
+        if self._known.device.type == "cuda":
+            least = min(self._alone(side) for side in (self._candidate, self._reference))
+            free, _ = torch.cuda.mem_get_info(self._known.device)
+            self._lengthen(series_length(least, sum(needed), free), needed)
+
+    def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
+        """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs."""
+        self._calls = calls
+        for side in (self._candidate, self._reference):
+            side.thaw()
+            side.share(new_arena(self._known.device, *(count * calls for count in needed)))
+            side.freeze()
+
+    def _alone(self, side: Candidate) -> float:
+        """About how long one call takes without the path; negative where the path's own noise is longer."""
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+        for empty in (False, True) * 3:
+            seconds[empty].append(side.call(side.arena.give(self._former), thaw=True, empty=empty).seconds)
+            side.freeze()
+        return median(seconds[False]) - median(seconds[True])
 
     def _pair(self, index: int) -> None:
         """Both sides on the same new inputs, in random order."""
-        case = fresh_case(self._secret, index)
-        inputs = make_inputs(self._known.module, case, self._known.device)
+        cases = [fresh_case(self._secret, index * self._calls + call) for call in range(self._calls)]
+        series = [make_inputs(self._known.module, case, self._known.device) for case in cases]
         sides = [self._candidate, self._reference]
         self._random.shuffle(sides)
-        turns = {side: self._turn(side, inputs) for side in sides}
+        turns = {side: self._turn(side, series) for side in sides}
         candidate, reference = turns[self._candidate], turns[self._reference]
-        self._compare(case, candidate, reference)
+        for case, ours, theirs in zip(cases, reference.results, candidate.results, strict=True):
+            self._compare(case, theirs, ours)
         self._pairs.append(Pair(reference=reference.seconds, candidate=candidate.seconds))
         self._spans.append((reference.span, candidate.span))
-        self._former = inputs
+        self._former = series[-1]
 
-    def _turn(self, side: Candidate, inputs: list[Any]) -> Turn:
-        return self._timed(side, inputs) if side is self._candidate else self._reference_turn(inputs)
-
-    def _reference_turn(self, inputs: list[Any]) -> Turn:
-        """The reference's turn, then a few calls that return what is there already."""
+    def _turn(self, side: Candidate, series: list[list[Any]]) -> Turn:
+        """A side's series, then some of empty calls: only the reference's count, but both processes are used alike."""
+        if side is self._candidate:
+            turn = self._timed(side, series)
+            self._path(side, turn.inputs)
+            return turn
         with ours():
-            turn = self._timed(self._reference, inputs)
-            for _ in range(_EMPTY_CALLS):
-                self._filler.run()
-                self._empty.append(self._reference.call(turn.inputs, thaw=True, empty=True).seconds)
-                self._reference.freeze()
+            turn = self._timed(side, series)
+            self._empty += self._path(side, turn.inputs)
         return turn
 
-    def _timed(self, side: Candidate, inputs: list[Any]) -> Turn:
-        """One call on the former inputs to warm up, one timed call on the new ones."""
+    def _path(self, side: Candidate, inputs: list[Tree]) -> list[float]:
+        """Seconds of calls that return what is there already."""
+        seconds = []
+        for _ in range(_EMPTY_CALLS):
+            self._filler.run()
+            seconds.append(side.call(inputs[0], more=inputs[1:], thaw=True, empty=True).seconds / self._calls)
+            side.freeze()
+        return seconds
+
+    def _timed(self, side: Candidate, series: list[list[Any]]) -> Turn:
+        """One call on former inputs to warm up, then the timed ones on new inputs."""
         side.call(side.arena.give(self._former), thaw=True)
         side.freeze()
-        tree = side.arena.give(inputs)
+        first, *more = trees = side.arena.give_all(series)
         side.arena.poison(_POISON)
         self._filler.run()
-        answered = side.call(tree, thaw=True)
+        done, seconds = side.call(first, more=more, thaw=True)
         side.freeze()
-        outputs = receive(side.arena, answered.done, self._expected)
+        results = [(result.spec, receive(side.arena, result, self._expected)) for result in _results(done)]
         if not side.arena.untouched():
             raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
-        return Turn(answered.seconds, answered.done.span, answered.done.spec, outputs, tree)
+        return Turn(seconds / self._calls, done.span / self._calls, results, trees)
 
-    def _compare(self, case: Case, candidate: Turn, reference: Turn) -> None:
+    def _compare(
+        self, case: Case, candidate: tuple[str, list[Returned]], reference: tuple[str, list[Returned]]
+    ) -> None:
         """A timed output against the reference's own on the same inputs, by the task's error scale."""
-        eager = tuple(output.value for output in reference.outputs)
-        finding = compare(self._expect(case, eager), candidate.spec, candidate.outputs, self._known.policy)
+        eager = tuple(output.value for output in reference[1])
+        finding = compare(self._expect(case, eager), *candidate, self._known.policy)
         if finding:
             feedback = to_feedback(finding)
             raise CandidateEnded(
@@ -184,10 +217,15 @@ class Timing:
 
     def record(self) -> dict[str, Any]:
         return {
+            "calls_a_window": self._calls,
             "pairs_ms": [(1e3 * pair.reference, 1e3 * pair.candidate) for pair in self._pairs],
             "spans_ms": [(1e3 * reference, 1e3 * candidate) for reference, candidate in self._spans],
             "path_ms": [1e3 * seconds for seconds in self._empty],
         }
+
+
+def _results(done: Done) -> list[Done | Result]:
+    return [done, *done.more]
 
 
 def _wide(leaf: Any) -> Any:

@@ -7,12 +7,12 @@ import torch
 
 from common.judge.check import Expected, Returned
 from common.judge.lane.ended import out_of_line
-from common.judge.protocol import Done, Output
+from common.judge.protocol import Done, Output, Result
 
 _PLAIN = (bool, int, float, str)
 
 
-def receive(arena: Any, done: Done, expected: Expected) -> list[Returned]:
+def receive(arena: Any, done: Done | Result, expected: Expected) -> list[Returned]:
     """The outputs from the judge's own copy of the arena. CandidateEnded (`cheated`) for a description that lies."""
     try:
         outputs = [_returned(arena, output) for output in done.outputs]

@@ -1,0 +1,23 @@
+"""How many calls one timed window holds.
+
+On a GPU a window's path (waking the process, two copies across, turns of two contexts) takes about a millisecond and
+varies by a tenth of that, more than many kernels take. So a window holds a series of calls, each on inputs of its own
+and with outputs of its own, all of them kept and checked; the path is measured with a series of empty calls.
+"""
+from __future__ import annotations
+
+import math
+
+WINDOW_SECONDS = 0.01
+SHORTEST = 5e-6
+"""A kernel's least time, by its launch alone; what is measured below says nothing."""
+MOST = 64
+ROOM = 6 << 30
+"""Bytes of inputs and outputs of a series, at most, and at most a sixteenth of the device's free memory."""
+
+
+def series_length(seconds: float, bytes_a_call: int, free: int) -> int:
+    """Calls of about `seconds` each that fill a window, as far as their inputs and outputs fit; at least one."""
+    wanted = math.ceil(WINDOW_SECONDS / max(seconds, SHORTEST))
+    fitting = min(ROOM, free // 16) // max(bytes_a_call, 1)
+    return max(1, min(wanted, MOST, fitting))
