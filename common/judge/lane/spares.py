@@ -169,6 +169,9 @@ class Spares:
         self._ready: list[Spare] = []
         self._taken: set[Spare] = set()
         self._last: tuple[str, int, tuple[int, ...]] | None = None
+        self._live: set[Spare] = set()
+        self._closed = False
+        self._starting = threading.Lock()
         self._lock = threading.Lock()
         self.facts = self._hello()
 
@@ -194,11 +197,19 @@ class Spares:
         """Start what is missing for the device used last and drop spares for other ones."""
         for spare in [spare for spare in self._ready if not self._fits(spare)]:
             self._ready.remove(spare)
-            spare.close()
+            self.give_back(spare)
         while self._last and len(self._ready) < self._settings.spares:
             self._ready.append(self._start())
 
     def _start(self) -> Spare:
+        with self._starting:
+            if self._closed:
+                raise ProcessUnusable("the judge is closing")
+            spare = self._admitted()
+            self._live.add(spare)
+            return spare
+
+    def _admitted(self) -> Spare:
         settings = self._settings
         assert self._last
         role, index, cores = self._last
@@ -228,6 +239,7 @@ class Spares:
         """A spare serves one candidate: end it."""
         with self._lock:
             self._taken.discard(spare)
+            self._live.discard(spare)
         spare.close()
 
     def kill_taken(self) -> None:
@@ -237,9 +249,10 @@ class Spares:
                 spare.kill()
 
     def close(self) -> None:
-        """End all there are, from whichever thread."""
-        with self._lock:
-            for spare in [*self._ready, *self._taken]:
+        """End all there are, one that is being started included, and start no more; from whichever thread."""
+        with self._starting, self._lock:
+            self._closed = True
+            for spare in self._live:
                 spare.close()
 
 
