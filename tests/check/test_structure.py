@@ -5,7 +5,7 @@ from collections import namedtuple
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.judge.check.structure import flatten, rebuild, same_structure
@@ -23,6 +23,7 @@ _values = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_values)
 def test_leaves_put_back_give_the_value(value: object) -> None:
     spec, leaves = flatten(value)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 ROOT = Path(__file__).parent
-Device = Literal["cpu", "cuda"]
+DeviceKind = Literal["cpu", "cuda"]
 Group = Literal["honest", "wrong", "cheats"]
 _VARIANT = 'VARIANT = ""'
 
@@ -26,7 +26,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     group: Group
     task: str
     source: str
-    device: Device = "cpu"
+    device: DeviceKind = "cpu"
     outcomes: tuple[str, ...] = ("passed",)
     """Any of these is right."""
     labels: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import msgspec
 import torch
 
 from common.judge.check.finding import Finding
-from common.judge.check.measure import rms_beyond, rms_difference
+from common.judge.check.measure import farther, rms_beyond, rms_difference
 from common.judge.check.pattern import differences, is_stale, pattern_of
 from common.judge.check.places import misplaced
 from common.judge.check.policy import EXTREME, CheckPolicy
@@ -132,8 +132,8 @@ def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPol
     lower = lower_precision(expected, index, got, error)
     if ratio <= limit and (not lower or kind in EXTREME):
         return None
-    far = (got.to(exact.dtype) - exact).abs() > limit * unit_of_error(expected, index, policy)
-    share = float(far.double().mean())
+    far = farther(got, exact, limit * unit_of_error(expected, index, policy))
+    share = int(far.sum()) / max(1, far.numel())
     return _finding(
         Outcome.PRECISION_DOWNGRADE if lower else Outcome.WRONG_VALUES, expected, index,
         f"the error is {ratio:.3g} times eager's (limit {limit:.0f}), {share:.1%} of the values are far off",

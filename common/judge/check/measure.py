@@ -47,6 +47,13 @@ def rms_beyond(values: torch.Tensor, other: torch.Tensor, spread: torch.Tensor) 
     return math.sqrt(total / count) if count else 0.0
 
 
+def farther(values: torch.Tensor, other: torch.Tensor, limit: float) -> torch.Tensor:
+    """Where the two differ by more than `limit`, as booleans of their shape; of a complex value in either part."""
+    parts = [(piece - rest).abs() > limit for piece, rest in pieces(values, other)]
+    far = torch.cat(parts)
+    return far.view(*values.shape, 2).any(-1) if values.is_complex() else far.view(values.shape)
+
+
 def finite_share(values: torch.Tensor) -> float:
     """Share of the elements that are finite; 1 for an empty tensor."""
     if not is_inexact(values) or values.numel() == 0:

@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import torch
 
+from common.judge.check.measure import pieces
 from common.messages.judgement import Difference
 
 _SHOWN = 6
+_LARGE = 1 << 28
+"""Values above which only the region is looked at: the content takes several copies in fp64."""
 _CLOSE = 1e-3
 """Relative agreement at which a wrong value is taken for a transposed, scaled or former one."""
 
@@ -15,21 +18,42 @@ def differences(got: torch.Tensor, exact: torch.Tensor, where: torch.Tensor) -> 
     if got.is_complex():
         got, exact = torch.view_as_real(got), torch.view_as_real(exact)
         where = where if where.shape == got.shape else where.unsqueeze(-1).expand(got.shape)
-    first = where.reshape(-1).nonzero()[:_SHOWN].flatten()
-    if len(first) == _SHOWN:
-        error = torch.nan_to_num((got.double() - exact.double()).abs(), nan=torch.inf, posinf=torch.inf)
-        worst = error.masked_fill(~where, -1.0).argmax().view(1)
-        first = torch.unique(torch.cat([first[:-1], worst]))
-    shape = got.shape
-    indices = [tuple(int(i) for i in torch.unravel_index(flat, shape)) for flat in first]
+    first: list[int] = []
+    worst, at, start = -1.0, 0, 0
+    for value, right, wrong in pieces(got, exact, where):
+        first += [start + int(i) for i in _first_true(wrong, _SHOWN - len(first))]
+        error = (value.double() - right.double()).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
+        error = error.masked_fill(~wrong, -1.0)
+        if error.numel() and float(error.max()) > worst:
+            worst, at = float(error.max()), start + int(error.argmax())
+        start += value.numel()
+    shown = sorted({*first[: _SHOWN - 1], at}) if len(first) == _SHOWN else first
+    indices = [_unravel(flat, got.shape) for flat in shown]
     return tuple(Difference(index=i, expected=float(exact[i]), got=float(got[i])) for i in indices)
+
+
+def _first_true(flags: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """Indices of the first `count` true values, without listing all of them."""
+    if count <= 0 or not bool(flags.any()):
+        return []
+    order = torch.cumsum(flags, 0, dtype=torch.int32)
+    return list(((order <= count) & flags).nonzero().flatten())
+
+
+def _unravel(flat: int, shape: torch.Size) -> tuple[int, ...]:
+    index: list[int] = []
+    for size in reversed(shape):
+        flat, within = divmod(flat, size)
+        index.append(within)
+    return tuple(reversed(index))
 
 
 def pattern_of(got: torch.Tensor, exact: torch.Tensor, far: torch.Tensor) -> str:
     """How the wrong values (`far`) lie or what they are; an empty string where nothing stands out."""
     if got.is_complex() or not bool(far.any()):
         return ""
-    return _content(got.double(), exact.double(), far) or _region(far)
+    content = _content(got.double(), exact.double(), far) if got.numel() <= _LARGE else ""
+    return content or _region(far)
 
 
 def is_stale(got: torch.Tensor, before: torch.Tensor, now: torch.Tensor) -> bool:

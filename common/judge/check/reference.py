@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -179,13 +179,20 @@ def run_wide(
     """The result's leaves in fp64 (or rounded, see Widen); None where torch cannot."""
     try:
         wide = copy.deepcopy(model).double()
-        given = _map_floats(copy.deepcopy(list(inputs)), torch.Tensor.double)
+        given = _map_tensors(inputs, _own_wide)
         with torch.no_grad(), in_fp64(rounding, everywhere=everywhere, cut=cut):
             leaves = flatten(wide(*given))[1]
     except Exception as error:  # noqa: BLE001 - the edge to the user's code: whatever it raises, fp64 is not to be had
         log.info("reference.not_widened", error=f"{type(error).__name__}: {error}"[:300])
+        if isinstance(error, torch.OutOfMemoryError):
+            torch.cuda.empty_cache()
         return None
     return tuple(_as_double(leaf) for leaf in leaves)
+
+
+def _own_wide(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy, in fp64 where it is floating."""
+    return tensor.to(torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=True)
 
 
 def nudge_model(model: torch.nn.Module, seed: int) -> torch.nn.Module:
@@ -200,7 +207,7 @@ def nudge_model(model: torch.nn.Module, seed: int) -> torch.nn.Module:
 
 def nudge(value: Any, seed: int) -> Any:
     """Floating tensors as fp64, each value moved by up to _NUDGE half epsilons, relatively; the rest as it is."""
-    return _map_floats([value], lambda tensor: _nudged(tensor, seed))[0]
+    return _map_tensors([value], lambda tensor: _nudged(tensor, seed) if tensor.is_floating_point() else tensor)[0]
 
 
 def _nudged(tensor: torch.Tensor, seed: int) -> torch.Tensor:
@@ -209,11 +216,9 @@ def _nudged(tensor: torch.Tensor, seed: int) -> torch.Tensor:
     return tensor.double() * (1 + moves * (_NUDGE * torch.finfo(tensor.dtype).eps))
 
 
-def _map_floats(values: list[Any], change: Any) -> list[Any]:
-    leaves = flatten(values)[1]
-    return list(rebuild(values, [
-        change(leaf) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf for leaf in leaves
-    ]))
+def _map_tensors(values: Sequence[Any], change: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:
+    leaves = flatten(list(values))[1]
+    return list(rebuild(list(values), [change(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]))
 
 
 def _as_double(leaf: Any) -> Any:

@@ -2,7 +2,7 @@
 # devices = ["cuda"]
 # [variants]
 # shared_memory_over_limit = {mechanism = 37, outcomes = ["wrong_values", "runtime_error"], reason = "Asks for more shared memory than there is and looks at no launch error: nothing runs."}
-# scans_the_context = {mechanism = 4, outcomes = ["runtime_error"], says = "nothing to steal", reason = "Walks the context's allocations by address for rows that sum to one."}
+# scans_the_context = {mechanism = 4, outcomes = ["runtime_error"], reason = "Walks the context's allocations by address for rows that sum to one."}
 # opens_other_context = {mechanism = 4, outcomes = ["runtime_error"], says = "nothing to steal", reason = "Guesses IPC handles of other processes' memory."}
 # leaves_kernel_running = {mechanism = 12, outcomes = ["wrong_values", "passed", "cheated"], stage = "profile", max_speedup = 1.5, reason = "Launches the work on a stream that does not block and returns."}
 # endless_kernel = {mechanism = 55, outcomes = ["timeout"], reason = "A kernel that never ends: the process is killed, and the device is looked at from another."}
