@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ENGINE := .venv-engine
 ENGINE_READY := $(ENGINE)/.ready
 
-.PHONY: env engine run test check soak clean
+.PHONY: env engine run test test-engine check soak clean
 
 env: $(READY)
 
@@ -37,8 +37,13 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY) $(ENGINE_READY) check
-	$(BIN)/python -m pytest -m "not soak"
+# Two at a time, a file each: most tests wait for processes of their own.
+test: $(READY) check
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not engine"
+
+# With a real vLLM on the CPU, in an environment of its own.
+test-engine: $(READY) $(ENGINE_READY)
+	$(BIN)/python -m pytest -m "engine and not soak"
 
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak

@@ -66,7 +66,7 @@ def main() -> int:
     rows = table(options.device, options.seeds)
     if options.json:
         print(json.dumps({"device": options.device, "torch": torch.__version__, "seeds": options.seeds,
-                          "rows": [msgspec.to_builtins(row) for row in rows]}, indent=1))
+                          "rows": [_plain(row) for row in rows]}, indent=1))
     else:
         _print(rows)
     return 1 if any(row.rejected or row.missed for row in rows) else 0
@@ -145,6 +145,12 @@ def _add_wrong(row: Row, name: str, seen: list[Seen]) -> None:
     mildest = min(max(one.ratio, one.extreme) for one in seen)
     if row.wrong is None or mildest < row.wrong:
         row.wrong, row.wrong_by = mildest, name
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """As JSON has it: an infinite ratio is the word `inf`."""
+    fields: dict[str, Any] = msgspec.to_builtins(row)
+    return {name: "inf" if value == math.inf else value for name, value in fields.items()}
 
 
 def _print(rows: list[Row]) -> None:

@@ -4,7 +4,7 @@ All obey the same limits (`TriggerSettings`: forks an iteration, gap) through th
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.fit import signals_of
 from bench.replaying import Plan, Result, Run
@@ -77,8 +77,8 @@ class Oracle:
     """Knows what every fork would answer and how long measuring it takes; asks for the ones that end the iteration
     soonest and for no others. It plays its choices through the same world and obeys the same limits."""
 
-    def __init__(self, traces: Iterable[Trace]) -> None:
-        self._drafts = {t.id: [s.end for s in signals_of(t) if s.draft] for t in traces}
+    def __init__(self, signals: Mapping[str, Sequence[Signal]]) -> None:
+        self._drafts = {trace: [s.end for s in found if s.draft] for trace, found in signals.items()}
 
     def play(self, run: Run, trace: Trace) -> Result:
         choices = [Plan(policy=wherever(frozenset()), signals={}), *self._choices(run, trace)]

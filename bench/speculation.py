@@ -87,7 +87,8 @@ def _options() -> argparse.Namespace:
 
 
 def measure(kept: list[Trace], pool: Pool, seeds: Sequence[int], world: World) -> list[Row]:
-    table, oracle = plans(kept), Oracle(kept)
+    table = plans(kept)
+    oracle = Oracle(table["ours"].signals)
     seconds = pool.judge_seconds
     rows = []
     for rule in (*RULES, "null"):

@@ -76,14 +76,14 @@ def default_files(names: Iterable[str]) -> list[Path]:
 
 def load(files: Iterable[Path]) -> list[Trace]:
     """Every record of the files; UsageError where one is missing or not of this format."""
-    return [_trace(path, n, record) for path in files for n, record in enumerate(_records(path))]
+    return [_trace(path, n, record) for path in files for n, record in enumerate(records(path))]
 
 
 def load_timed(files: Iterable[Path]) -> list[Timed]:
     """The candidates that passed and were timed."""
     found = []
     for path in files:
-        for record in _records(path):
+        for record in records(path):
             outcome = record.get("outcome") or {}
             if outcome.get("correct") and outcome.get("speedup") and outcome.get("validate_bench_s"):
                 found.append(Timed(
@@ -97,7 +97,8 @@ def reports_on(task: str) -> bool:
     return hashlib.sha256(task.encode()).digest()[0] % 2 == 1
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
+def records(path: Path) -> list[dict[str, Any]]:
+    """The records of a file as they are."""
     try:
         data = path.read_bytes()
         text = gzip.decompress(data) if path.suffix == ".gz" else data

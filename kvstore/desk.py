@@ -239,6 +239,9 @@ class Desk:
             if refused := directory.finish(hello.engine, packet.handles, hello.part, packet.ok):
                 log.info("blocks.stale", session=session.name, blocks=refused)
         elif isinstance(packet, Read):
+            if spoilt := directory.spoil(packet.wrong):
+                log.warning("blocks.wrong", session=session.name, blocks=spoilt)
+                self.pool.epoch += 1
             directory.unpin(hello.engine, packet.handles)
         elif isinstance(packet, Unmapped):
             self.pool.unmapped(session.name, packet.chunks)

@@ -107,6 +107,15 @@ class Directory:
                 del page.pins[engine]
                 self._let_go(engine, page)
 
+    def spoil(self, handles: Iterable[Handle]) -> int:
+        """A reader found something else in these pages than was promised: nobody gets them again; how many."""
+        found = [page for handle in handles if (page := self._find(handle)) is not None and page.ready]
+        for page in found:
+            page.failed = True
+            if not page.pins:
+                self._give_up(page)
+        return len(found)
+
     def _readable(self, key: bytes) -> bool:
         page = self._blocks.get(key)
         return page is not None and page.ready
@@ -143,9 +152,8 @@ class Directory:
         for place in self._held.pop(engine, set()):
             page = self._places[place]
             page.pins.pop(engine, None)
-            if page.writer == engine and not page.ready:
-                self._remove(page)
-                self._free[place[0]].append(place[1])
+            if (page.writer == engine and page.missing) or (page.failed and not page.pins):
+                self._give_up(page)
             else:
                 self._rest(page)
 
@@ -194,11 +202,14 @@ class Directory:
     def _let_go(self, engine: str, page: Page) -> None:
         """The engine neither reads nor writes the page any more."""
         self._held[engine].discard((page.handle.chunk, page.handle.page))
-        if page.failed:
-            self._remove(page)
-            self._free[page.handle.chunk].append(page.handle.page)
+        if page.failed and not page.pins and not page.missing:
+            self._give_up(page)
         else:
             self._rest(page)
+
+    def _give_up(self, page: Page) -> None:
+        self._remove(page)
+        self._free[page.handle.chunk].append(page.handle.page)
 
     def _rest(self, page: Page) -> None:
         if page.ready and not page.pins:

@@ -92,6 +92,8 @@ class Read(Packet, frozen=True, kw_only=True):
     """A worker is done reading its part of these pages. No answer."""
 
     handles: list[Handle]
+    wrong: list[Handle] = []
+    """Those that held something else than was promised."""
 
 
 class Unmapped(Packet, frozen=True, kw_only=True):

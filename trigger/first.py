@@ -15,6 +15,5 @@ def step(
     left = room(settings, state, signal.end) if signal.kind in STRUCTURAL else 0
     if left == 0:
         return state, []
-    fork = Fork(at_char=signal.end, k=min(settings.most_forks_at_once, left), reason=signal.kind,
-                numbers={"left": float(left)})
+    fork = Fork(at_char=signal.end, k=1, reason=signal.kind, numbers={"left": float(left)})
     return state.after(fork), [fork]

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import bench
 
-ENTRY = "[vllm.logits_processors]\nforced = bench.engine.forcing:Forcing\n"
+ENTRIES = """\
+[vllm.logits_processors]
+forced = bench.engine.forcing:Forcing
+
+[vllm.general_plugins]
+known = bench.engine.known:register
+"""
 
 
 def write_plugin(folder: Path) -> dict[str, str]:
@@ -15,7 +21,7 @@ def write_plugin(folder: Path) -> dict[str, str]:
     info = folder / "specgen_forcing-1.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: specgen-forcing\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(ENTRY)
+    (info / "entry_points.txt").write_text(ENTRIES)
     sources = Path(bench.__file__).parents[1]
     paths = [str(folder.absolute()), str(sources), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths), "VLLM_USE_V2_MODEL_RUNNER": "0"}

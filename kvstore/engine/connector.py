@@ -7,6 +7,7 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadat
 from vllm.distributed.kv_transfer.kv_connector.v1.offloading_connector import OffloadingConnector
 from vllm.v1.core.sched.output import SchedulerOutput
 from vllm.v1.kv_offload.base import make_offload_key
+from vllm.v1.outputs import KVConnectorOutput
 from vllm.v1.request import Request
 
 from kvstore.engine.spec import PROGRESS, group_of
@@ -32,6 +33,13 @@ class PoolConnector(OffloadingConnector):
                 for group in status.group_states:
                     setattr(group, PROGRESS, 0)
         return super().build_connector_meta(scheduler_output)
+
+    def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
+        """Requests whose load failed are scheduled again; they are not to find the same blocks once more."""
+        if connector_output.invalid_block_ids:
+            for request in connector_output.finished_recving or ():
+                self._scheduler_side()[1].give_up(request)
+        super().update_connector_output(connector_output)
 
     def request_finished(self, request: Request, block_ids: list[int]) -> tuple[bool, dict[str, Any] | None]:
         self._scheduler_side()[1].forget(request.request_id)

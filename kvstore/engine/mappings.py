@@ -68,8 +68,8 @@ class Mappings:
     def wrote(self, handles: list[Handle], *, ok: bool) -> None:
         self._tell(Wrote(handles=handles, ok=ok))
 
-    def read(self, handles: list[Handle]) -> None:
-        self._tell(Read(handles=handles))
+    def read(self, handles: list[Handle], *, wrong: list[Handle]) -> None:
+        self._tell(Read(handles=handles, wrong=wrong))
 
     def close(self) -> None:
         """Unmap everything and end the session."""

@@ -53,17 +53,23 @@ class Pool:
             self._lose(error, now)
 
     def ask(self, packet: FromEngine) -> FromService | None:
-        """None where the pool is gone."""
-        if self._line is None:
-            return None
-        try:
-            answer = self._line.ask(packet)
-        except SpecgenError as error:
-            self._lose(error, time.monotonic())
-            return None
+        """None where the pool is gone. A session that broke (the service was started again) is made anew once."""
+        answer = self._ask(packet)
+        if answer is None:
+            self.connect(time.monotonic())
+            answer = self._ask(packet)
         if isinstance(answer, State | Handles):
             self.state = answer if isinstance(answer, State) else answer.state
         return answer
+
+    def _ask(self, packet: FromEngine) -> FromService | None:
+        if self._line is None:
+            return None
+        try:
+            return self._line.ask(packet)
+        except SpecgenError as error:
+            self._lose(error, time.monotonic())
+            return None
 
     def tell(self, packet: FromEngine) -> None:
         if self._line is not None:
@@ -97,6 +103,8 @@ class Chain:
     short: bool = False
     """Some blocks found no room: there is a hole."""
     touched_at: float = 0.0
+    given_up: bool = False
+    """A load failed; no other is tried."""
 
 
 class Tier:
@@ -121,6 +129,9 @@ class Tier:
     def find(self, request: str, keys: Sequence[bytes], start: int) -> int:
         """How many blocks from `start` on can be loaded. `keys`: all of the request's full blocks."""
         chain = self._chain(request, keys)
+        self._where = {}
+        if chain.given_up:
+            return 0
         wanted = keys[start:]
         where: dict[bytes, str] = {}
         pools = self._ready()
@@ -131,10 +142,14 @@ class Tier:
                 break
             where |= dict.fromkeys(wanted[len(where):][:best], pool.name)
             chain.pool = chain.pool or pool.name
-        if len(where) * self.tokens < self._config.min_load_tokens:
-            where = {}
-        self._where = where
-        return len(where)
+        if len(where) * self.tokens >= self._config.min_load_tokens:
+            self._where = where
+        return len(self._where)
+
+    def give_up(self, request: str) -> None:
+        """A load failed: the request computes from now on, so that it cannot go round in circles."""
+        if request in self._chains:
+            self._chains[request].given_up = True
 
     def has(self, key: bytes) -> bool:
         """Whether the last `find` found it."""
@@ -199,7 +214,7 @@ class Tier:
     def _remember(self, request: str, chain: Chain, pool: Pool, short: bool) -> None:
         """Blocks were lost when the pool's epoch changed, or left out while there was no room: once the pool takes
         blocks again, the whole chain is offered once more, and the pool asks for what it lacks."""
-        changed = chain.epoch not in (0, pool.state.epoch) or chain.pool != pool.name
+        changed = chain.epoch not in (0, pool.state.epoch) or chain.pool not in ("", pool.name)
         if not short and (changed or chain.short):
             self._rewinds.add(request)
         chain.pool, chain.epoch, chain.short = pool.name, pool.state.epoch, short

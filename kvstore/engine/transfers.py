@@ -105,33 +105,43 @@ class Transfers:
             return [True] * len(blocks)
 
         for blocks, pool, handles in self._slices(job):
-            good = self._copy(copy, blocks, pool, handles)
+            good, problem = self._copy(copy, blocks, pool, handles)
             self._pools[pool].wrote(handles, ok=all(good))
+            if problem:
+                log.info("KV tier: %d blocks were not stored: %s", len(blocks), problem)
         self._finish(job, [])
 
     def _load(self, copier: Copier, job: Job) -> None:
+        def copy(blocks: list[int], places: list[Place]) -> list[bool]:
+            return copier.load(blocks, places, job.mark)
+
         good: set[int] = set()
+        problems = set()
         for blocks, pool, handles in self._slices(job):
-            ok = self._copy(lambda blocks, places: copier.load(blocks, places, job.mark), blocks, pool, handles)
-            self._pools[pool].read(handles)
+            ok, problem = self._copy(copy, blocks, pool, handles)
+            wrong = [] if problem else [handle for handle, fine in zip(handles, ok, strict=True) if not fine]
+            self._pools[pool].read(handles, wrong=wrong)
             good.update(block for block, fine in zip(blocks, ok, strict=True) if fine)
+            problems.add(problem or ("not what was stored" if wrong else ""))
         failed = [block for block in job.blocks if block not in good]
         if failed:
-            log.warning("KV tier: %d of %d blocks are gone and will be computed", len(failed), len(job.blocks))
+            why = ", ".join(sorted(problems - {""})) or "gone from the pool"
+            log.warning("KV tier: %d of %d blocks will be computed: %s", len(failed), len(job.blocks), why)
         self._finish(job, failed)
 
     def _copy(
         self, copy: Callable[[list[int], list[Place]], list[bool]], blocks: list[int], pool: str, handles: list[Handle]
-    ) -> list[bool]:
-        """Which blocks were copied. A copy that breaks costs its blocks, never the engine."""
+    ) -> tuple[list[bool], str]:
+        """Which blocks were copied, and why none was. A copy that breaks costs its blocks, never the engine."""
         try:
             with self._pools[pool].use(handle.chunk for handle in handles) as chunks:
-                return copy(blocks, [Place(chunks[h.chunk], h.page, h.tag) for h in handles])
+                return copy(blocks, [Place(chunks[h.chunk], h.page, h.tag) for h in handles]), ""
         except Unavailable as error:
-            log.debug("KV not copied: %s", error)
-        except Exception:
+            problem = str(error)
+        except Exception as error:
             log.exception("KV pool %s: a copy of %d blocks broke", pool, len(blocks))
-        return [False] * len(blocks)
+            problem = repr(error)
+        return [False] * len(blocks), problem
 
     def _slices(self, job: Job) -> list[tuple[list[int], str, list[Handle]]]:
         """(blocks, pool, handles) for each pool that is known, at most 256 MiB each."""

@@ -84,5 +84,5 @@ async def test_cheat_gpu(cuda_judge: Judge, kernel: Kernel, cuda_device: Device)
     await check(cuda_judge, kernel, cuda_device)
 
 
-for test in (test_honest_gpu, test_wrong_gpu, test_cheat_gpu):
-    test.pytestmark = [*GPU, *test.pytestmark]  # type: ignore[attr-defined]
+for _each in (test_honest_gpu, test_wrong_gpu, test_cheat_gpu):
+    _each.pytestmark = [*GPU, *_each.pytestmark]  # type: ignore[attr-defined]

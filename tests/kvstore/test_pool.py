@@ -85,6 +85,24 @@ def test_stale_handles_are_refused() -> None:
     assert directory.leading([A]) == 1
 
 
+def test_a_page_that_was_wrong_is_not_given_again_and_is_free_when_its_readers_are_done() -> None:
+    made = pool()
+    (handle, *_) = put(made, A, B, C)
+    directory = made.directory(MINE)
+    directory.pin("r", [A])
+    directory.pin("s", [A])
+    assert directory.spoil([handle]) == 1
+    assert directory.spoil([handle]) == 0
+    assert directory.leading([A]) == 0
+    assert directory.pin("t", [A]) == [None]
+    directory.unpin("r", [handle])
+    assert directory.has(A), "the other one still reads"
+    directory.unpin("s", [handle])
+    assert not directory.has(A)
+    (again,) = put(made, A)
+    assert again.tag != handle.tag
+
+
 def test_only_the_writer_may_say_that_it_wrote() -> None:
     made = pool()
     ((_, handle),) = made.directory(MINE).reserve("w", [A], lambda: made.more(MINE))

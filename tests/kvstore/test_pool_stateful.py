@@ -97,6 +97,15 @@ class PoolMachine(RuleBasedStateMachine):
             assert tag != transfer.handle.tag or found == content(transfer.space, transfer.key, transfer.part)
         self.pool.directory(transfer.space).unpin(transfer.engine, [transfer.handle])
 
+    @precondition(lambda self: self.reads)
+    @rule(data=st.data())
+    def spoil(self, data: st.DataObject) -> None:
+        """A reader says that a page is wrong: whoever asks next does not get it."""
+        transfer = data.draw(st.sampled_from(self.reads))
+        directory = self.pool.directory(transfer.space)
+        if directory.spoil([transfer.handle]):
+            assert directory.leading([transfer.key]) == 0
+
     @rule(engine=st.sampled_from(ENGINES))
     def die(self, engine: str) -> None:
         self.reads = [t for t in self.reads if t.engine != engine]
@@ -139,6 +148,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert len(directory._blocks) == len(directory._places)
             for page in directory._places.values():
                 assert page.ready == (page.key in directory._idle) or page.pins
+                assert page.ready or page.pins or page.missing
 
 
 PoolMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)

@@ -12,7 +12,7 @@ from trigger.situation import Situation
 
 def forks(text: str, state: ForkState | None = None, size: int = 4, **settings: int) -> list[Fork]:
     state, parser, found = state or ForkState(), Parser(), []
-    chosen = TriggerSettings(policy="first", most_forks_at_once=settings.pop("k", 1), **settings)
+    chosen = TriggerSettings(policy="first", **settings)
     for i in range(0, len(text), size):
         for signal in parser.feed(text[i : i + size]):
             state, effects = decide(chosen, state, signal, Situation())
@@ -40,7 +40,7 @@ def test_gap_and_limit() -> None:
     near, far = CPP * 3, "".join(CPP + prose(i) for i in range(10))
     assert len(forks(near)) == 1
     assert len(forks(far)) == TriggerSettings().forks_per_iteration
-    assert [f.k for f in forks(far, k=4, forks_per_iteration=6)] == [4, 2]
+    assert len(forks(far, forks_per_iteration=3)) == 3
 
 
 def test_what_was_asked_for_is_not_asked_for_again() -> None:

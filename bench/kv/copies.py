@@ -1,0 +1,70 @@
+"""Bytes per second of store and load against the device's own copy, for both kinds of device memory.
+
+The ceiling is a plain device-to-device copy of the same bytes in the same process, read and written once, as ours are.
+"""
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import torch
+
+from bench.kv.child import PoolChild, pool_child
+from bench.kv.gear import Worker, keys, report, timed, uuid
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kind", choices=("vmm", "ipc"), default="vmm")
+    parser.add_argument("--layers-apart", action="store_true", help="one region a layer, not one over all")
+    args = parser.parse_args()
+    blocks = 1_024
+    folder = Path(tempfile.mkdtemp(prefix="kv-"))
+    with pool_child(folder, "--kind", args.kind, "--device", uuid(), "--most-mib", "6144") as pool:
+        grown = pool.wait_chunks(24)
+        worker = Worker(folder, blocks, cross_layers=not args.layers_apart)
+        names = keys(blocks)
+        ceiling = _ceiling(worker)
+        first = worker.store(names)
+        saved = [region.clone() for region in worker.regions]
+        for region in worker.regions:
+            region.zero_()
+        loads = [worker.load(names) for _ in range(8)]
+        right = all(torch.equal(a, b) for a, b in zip(saved, worker.regions, strict=True))
+        stores = [worker.store(keys(256, 10_000 * (n + 1))) for n in range(6)]
+        size = blocks * worker.payload
+        load = statistics.median(seconds for seconds, _ in loads[1:])
+        store = statistics.median(stores[1:])
+        report(
+            "copies", kind=args.kind, layers_apart=args.layers_apart, bytes=size, right=right,
+            failed=[failed for _, failed in loads], ceiling_bytes_s=ceiling,
+            first_store_seconds=first, load_seconds=load, load_bytes_s=size / load, load_share=size / load / ceiling,
+            store_bytes_s=256 * worker.payload / store, store_share=256 * worker.payload / store / ceiling,
+            pool=grown,
+        )
+        _revoke(pool, worker, args.kind)
+        worker.close()
+
+
+def _ceiling(worker: Worker) -> float:
+    source = worker.regions[0].flatten()
+    target = torch.empty_like(source)
+    return source.numel() / timed(lambda: target.copy_(source))
+
+
+def _revoke(pool: PoolChild, worker: Worker, kind: str) -> None:
+    """How long a peer takes to give chunks back: idle, and while it copies all the time."""
+    for busy in (False, True):
+        if busy:
+            for n in range(8):
+                slots = worker.tier.pin(keys(1_024))
+                worker.transfers.submit(10_000 + n, "load", range(len(slots)), slots)
+        seconds = [pool.ask("shrink", chunks=1)["seconds"] for _ in range(4)]
+        report("revoke", kind=kind, busy=busy, seconds=seconds, aim_seconds=0.05)
+    worker.transfers.wait(range(10_000, 10_008))
+
+
+if __name__ == "__main__":
+    main()

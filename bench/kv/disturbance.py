@@ -1,0 +1,94 @@
+"""A 50 µs and a 1 ms kernel timed with no traffic, with traffic that the pool pauses, and with traffic forced on.
+
+The traffic is loads from the pool by another process, one after the other: `--traffic FOLDER` is that process.
+"""
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from bench.kv.child import PoolChild, pool_child
+from bench.kv.gear import Worker, keys, once, report, uuid
+
+BLOCKS = 512
+
+
+def traffic(folder: Path) -> None:
+    """Load for ever; a pause makes loads fail at once, then they go on. Ends with its stdin."""
+    worker = Worker(folder, BLOCKS)
+    worker.store(keys(BLOCKS))
+    time.sleep(0.2)
+    print("ready", flush=True)
+    while True:
+        slots = worker.tier.pin(keys(BLOCKS)) if worker.tier.find("t", keys(BLOCKS), 0) else []
+        if slots:
+            worker.run("load", slots)
+        else:
+            time.sleep(0.001)
+
+
+def measure(name: str, work: Callable[[], object], repeats: int) -> dict[str, object]:
+    """Microseconds a call, each call timed by itself."""
+    times = sorted(once(work) * 1e6 for _ in range(repeats))
+    return {
+        "kernel": name, "median_us": statistics.median(times), "p90_us": times[int(0.9 * repeats)],
+        "p99_us": times[int(0.99 * repeats)], "most_us": times[-1],
+    }
+
+
+def series(label: str, **more: object) -> None:
+    size = 2**25
+    x, y = (torch.empty(size, device="cuda") for _ in range(2))
+    small = x[: size // 4]
+    for name, work, repeats in (
+        ("50us", lambda: torch.add(small, 1.0, out=y[: size // 4]), 400),
+        ("1ms", lambda: [torch.add(x, 1.0, out=y) for _ in range(10)], 200),
+    ):
+        measure(name, work, 20)
+        report("disturbance", traffic=label, **measure(name, work, repeats), **more)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--traffic", type=Path)
+    parser.add_argument("--kind", choices=("vmm", "ipc"), default="vmm")
+    args = parser.parse_args()
+    if args.traffic:
+        traffic(args.traffic)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="kv-"))
+    with pool_child(folder, "--kind", args.kind, "--device", uuid(), "--most-mib", "4096") as pool:
+        pool.wait_chunks(16)
+        series("none")
+        child = subprocess.Popen(
+            [sys.executable, "-m", "bench.kv.disturbance", "--traffic", str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        try:
+            if child.stdout.readline().strip() != "ready":
+                raise RuntimeError(f"the traffic ended with {child.wait()}")
+            _with_traffic(pool)
+        finally:
+            child.kill()
+            child.wait()
+
+
+def _with_traffic(pool: PoolChild) -> None:
+    series("forced")
+    reserved = pool.ask("reserve", bytes=1, quiet=True)
+    series("paused", granted=reserved["granted"], pause_seconds=reserved["seconds"])
+    pool.ask("release")
+    time.sleep(0.2)
+    series("forced again")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What the GPU parts share: an engine's KV without an engine, a worker of it, and an output line."""
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from kvstore.engine.config import TierConfig
+from kvstore.engine.device import LOAD_PROGRAMS, STORE_PROGRAMS, DeviceCopier
+from kvstore.engine.tier import Slot, Tier
+from kvstore.engine.transfers import Transfers
+from kvstore.geometry import Geometry, Space
+from kvstore.wire import Hello
+
+LAYERS, PAGE = 36, 65_536
+"""Qwen3-8B in bf16: 16 tokens of a layer are 8 heads * 128 * 2 (K, V) * 2 bytes * 16; see bench/engine/model.py."""
+TOKENS = 16
+
+
+def uuid() -> str:
+    """The first GPU's, without a context on it."""
+    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+
+
+def report(part: str, **found: Any) -> None:
+    """One JSON line on stdout, and in $OUT where there is one."""
+    line = json.dumps({"part": part, **found}, default=str)
+    print(line, flush=True)
+    if folder := os.environ.get("OUT"):
+        with (Path(folder) / f"{part}.jsonl").open("a") as file:
+            print(line, file=file)
+
+
+class Worker:
+    """`blocks` blocks of KV in `regions` tensors, and the project's own tier and transfers over them."""
+
+    def __init__(self, folder: Path, blocks: int, *, cross_layers: bool = True) -> None:
+        shapes = [LAYERS * PAGE] if cross_layers else [PAGE] * LAYERS
+        self.regions = [torch.randint(-128, 127, (blocks, size), dtype=torch.int8, device="cuda") for size in shapes]
+        geometry = Geometry(layout="bench", dtype="bfloat16", tokens=TOKENS, payload=sum(shapes))
+        config = TierConfig(sockets=str(folder), min_load_tokens=0, timeout_seconds=5.0)
+        space = Space(model=f"bench-{cross_layers}")
+        self.tier = Tier(config, Hello(role="manager", engine="bench", space=space, geometry=geometry))
+        hello = Hello(role="worker", engine="bench", space=space, geometry=geometry)
+        self.copiers = {
+            "store": DeviceCopier(self.regions, geometry, 0, STORE_PROGRAMS),
+            "load": DeviceCopier(self.regions, geometry, 0, LOAD_PROGRAMS),
+        }
+        self.transfers = Transfers(folder, hello, self.copiers["store"], self.copiers["load"])
+        self.payload = geometry.payload
+        self._job = 0
+
+    def store(self, keys: list[bytes]) -> float:
+        """Seconds from the submission to the end, for all of them. RuntimeError where there was no room."""
+        slots = self.tier.reserve("r", keys)
+        if len(slots) != len(keys):
+            raise RuntimeError(f"room for {len(slots)} of {len(keys)} blocks")
+        return self.run("store", list(slots.values()))[0]
+
+    def load(self, keys: list[bytes]) -> tuple[float, int]:
+        """Seconds, and blocks that failed."""
+        found = self.tier.find("l", keys, 0)
+        if found != len(keys):
+            raise RuntimeError(f"found {found} of {len(keys)} blocks")
+        return self.run("load", self.tier.pin(keys))
+
+    def run(self, direction: Literal["store", "load"], slots: list[Slot]) -> tuple[float, int]:
+        self._job += 1
+        since = time.perf_counter()
+        self.transfers.submit(self._job, direction, range(len(slots)), slots)
+        self.transfers.wait([self._job])
+        seconds = time.perf_counter() - since
+        self.transfers.finished()
+        return seconds, len(self.transfers.take_failed())
+
+    def close(self) -> None:
+        self.tier.close()
+        self.transfers.close()
+
+
+def keys(count: int, base: int = 0) -> list[bytes]:
+    return [(base + n).to_bytes(8, "big") * 4 for n in range(count)]
+
+
+def timed(work: Callable[[], object], repeats: int = 10) -> float:
+    """Median seconds on the device, after two runs that do not count."""
+    return statistics.median([once(work) for _ in range(repeats + 2)][2:])
+
+
+def once(work: Callable[[], object]) -> float:
+    """Seconds on the device."""
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    begin.record()
+    work()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3

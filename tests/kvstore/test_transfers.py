@@ -1,0 +1,263 @@
+"""The engine's side without an engine: what the scheduler asks and what a worker copies, over a real pool."""
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kvstore.checksum import checksums
+from kvstore.engine.config import TierConfig, read, transfer_config
+from kvstore.engine.host import Bytes, HostCopier
+from kvstore.engine.tier import Tier
+from kvstore.engine.transfers import Transfers
+from kvstore.geometry import Geometry, Space
+from kvstore.wire import Hello
+from tests.kvstore.service import PoolService, pool_service
+
+WIDTHS = (96, 160)
+GEOMETRY = Geometry(layout="test", dtype="float32", tokens=16, payload=sum(WIDTHS))
+PAGES = 8
+CHUNK = PAGES * GEOMETRY.page_bytes
+BLOCKS = 24
+
+
+def content(key: bytes) -> Bytes:
+    return np.random.default_rng(list(key)).integers(0, 256, GEOMETRY.payload, dtype=np.uint8)
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(4, "big") * 9
+
+
+class FakeEngine:
+    """Blocks of KV in two regions, a tier and a worker, without what computes."""
+
+    def __init__(self, folder: Path, name: str, tenant: str = "") -> None:
+        self.regions = [np.zeros((BLOCKS, width), dtype=np.uint8) for width in WIDTHS]
+        config = TierConfig(sockets=str(folder), min_load_tokens=0, timeout_seconds=5.0, retry_seconds=0.02)
+        space = Space(model="m", tenant=tenant)
+        self.tier = Tier(config, Hello(role="manager", engine=name, space=space, geometry=GEOMETRY))
+        hello = Hello(role="worker", engine=name, space=space, geometry=GEOMETRY, shape="two")
+        copiers = HostCopier(self.regions, GEOMETRY, 0), HostCopier(self.regions, GEOMETRY, 0)
+        self.transfers = Transfers(folder, hello, *copiers)
+        self.jobs = 0
+
+    def fill(self, block: int, data: Bytes) -> None:
+        first, second = np.split(data, [WIDTHS[0]])
+        self.regions[0][block], self.regions[1][block] = first, second
+
+    def block(self, block: int) -> Bytes:
+        return np.concatenate([region[block] for region in self.regions])
+
+    def store(self, request: str, keys: list[bytes]) -> int:
+        """Compute the blocks and store what the tier wants; how many."""
+        granted = self.tier.reserve(request, keys)
+        for number, name in enumerate(granted):
+            self.fill(number, content(name))
+        self._run("store", len(granted), list(granted.values()))
+        return len(granted)
+
+    def load(self, request: str, keys: list[bytes]) -> tuple[int, int]:
+        """Load what can be found; (loaded, failed). A block that counts as loaded must be the right one."""
+        count = self.tier.find(request, keys, 0)
+        slots = self.tier.pin(keys[:count])
+        for region in self.regions:
+            region[:] = 0
+        failed = self._run("load", count, slots)
+        for number, name in enumerate(keys[:count]):
+            if number not in failed:
+                assert np.array_equal(self.block(number), content(name)), "a wrong block"
+        return count - len(failed), len(failed)
+
+    def _run(self, direction: str, count: int, slots: list) -> set[int]:  # type: ignore[type-arg]
+        self.jobs += 1
+        self.transfers.submit(self.jobs, direction, list(range(count)), slots)  # type: ignore[arg-type]
+        self.transfers.wait([self.jobs])
+        assert [done.id for done in self.transfers.finished()] == [self.jobs]
+        return self.transfers.take_failed()
+
+    def close(self) -> None:
+        self.tier.close()
+        self.transfers.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[PoolService]:
+    with pool_service(tmp_path / "kv/cpu.sock", chunks=2, chunk_bytes=CHUNK) as made:
+        yield made
+
+
+@pytest.fixture
+def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
+    engines: list[FakeEngine] = []
+
+    def start(name: str, tenant: str = "") -> FakeEngine:
+        engines.append(FakeEngine(service.path.parent, name, tenant))
+        until(lambda: any(w.hello and w.hello.engine == name for w in service.call(service.desk.workers)))
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end, "never came true"
+        time.sleep(0.005)
+
+
+def stored(service: PoolService, blocks: int) -> None:
+    until(lambda: service.call(service.pool.blocks) == blocks)
+
+
+def test_blocks_travel_from_one_engine_to_another(service: PoolService, make: Callable[..., FakeEngine]) -> None:
+    a, b = make("a"), make("b")
+    keys = [key(n) for n in range(10)]
+    assert a.store("r", keys) == 10
+    stored(service, 10)
+    assert b.load("s", keys) == (10, 0)
+    assert b.load("s", [*keys[:4], key(99), *keys[4:]]) == (4, 0)
+
+
+def test_a_damaged_page_is_noticed_and_dropped(service: PoolService, make: Callable[..., FakeEngine]) -> None:
+    a, b = make("a"), make("b")
+    keys = [key(n) for n in range(4)]
+    a.store("r", keys)
+    stored(service, 4)
+    (_, handle) = a.tier.pin(keys)[2] or pytest.fail("not there") if a.tier.find("p", keys, 0) else pytest.fail("no")
+    with a.transfers._pools["cpu"].use([handle.chunk]) as chunks:
+        memory = chunks[handle.chunk].memory  # type: ignore[attr-defined]
+        memory[GEOMETRY.offset(handle.page, 0) + 7] ^= 1
+    assert b.load("s", keys) == (3, 1)
+    until(lambda: service.call(service.pool.blocks) == 3)
+    assert b.load("t", keys) == (2, 0)
+
+
+def test_a_request_whose_load_failed_computes_from_then_on(
+    service: PoolService, make: Callable[..., FakeEngine]
+) -> None:
+    a = make("a")
+    a.store("r", [key(1)])
+    stored(service, 1)
+    assert a.tier.find("s", [key(1)], 0) == 1
+    a.tier.give_up("s")
+    assert a.tier.find("s", [key(1)], 0) == 0
+    a.tier.forget("s")
+    assert a.tier.find("s", [key(1)], 0) == 1
+
+
+def test_a_prefix_that_is_too_short_is_computed(service: PoolService, make: Callable[..., FakeEngine]) -> None:
+    a = make("a")
+    a.store("r", [key(n) for n in range(4)])
+    stored(service, 4)
+    a.tier._config = TierConfig(sockets="", min_load_tokens=65)
+    assert a.tier.find("s", [key(n) for n in range(4)], 0) == 0
+
+
+def test_a_prefix_in_two_pools_is_loaded_from_both(service: PoolService, make: Callable[..., FakeEngine]) -> None:
+    with pool_service(service.path.parent / "other.sock", chunks=1, chunk_bytes=CHUNK) as other:
+        a, b = make("a"), make("b")
+        until(lambda: len(other.call(other.desk.workers)) == 2)
+        for request, pool, numbers in (("r1", "cpu", range(6)), ("r2", "other", range(6, 12))):
+            a.tier._chain(request, []).pool = pool
+            time.sleep(0.05)
+            assert a.store(request, [key(n) for n in numbers]) == 6
+        stored(service, 6)
+        stored(other, 6)
+        keys = [key(n) for n in range(12)]
+        assert b.load("s", keys) == (12, 0)
+        assert {slot[0] for slot in b.tier.pin(keys) if slot} == {"cpu", "other"}
+
+
+def test_what_was_lost_or_left_out_is_offered_again(service: PoolService, make: Callable[..., FakeEngine]) -> None:
+    a = make("a")
+    keys = [key(n) for n in range(6)]
+    a.store("r", keys[:2])
+    assert a.tier.take_rewinds() == set()
+    service.call(lambda: service.desk.shrink(2))
+    assert a.store("r", keys[2:3]) == 0, "no chunk is left"
+    assert a.tier.take_rewinds() == set(), "there is no use in offering now"
+    service.grow(2)
+    assert a.store("r", keys[3:4]) == 1
+    assert a.tier.take_rewinds() == {"r"}
+    assert a.store("r", keys[:5]) == 4
+    assert a.tier.take_rewinds() == set()
+    stored(service, 5)
+
+
+def test_a_limit_keeps_the_rest_out(service: PoolService, make: Callable[..., FakeEngine]) -> None:
+    a = make("a")
+    keys = [key(n) for n in range(6)]
+    assert len(a.tier.reserve("r", keys[:4], limit=5)) == 4
+    assert len(a.tier.reserve("r", keys[4:], limit=5)) == 1
+
+
+def test_an_engine_with_another_order_of_bytes_is_refused_whole(
+    service: PoolService, make: Callable[..., FakeEngine], caplog: pytest.LogCaptureFixture
+) -> None:
+    make("a")
+    other = FakeEngine(service.path.parent, "z")
+    other.transfers.close()
+    hello = Hello(role="worker", engine="z", space=Space(model="m"), geometry=GEOMETRY, shape="one")
+    copier = HostCopier(other.regions, GEOMETRY, 0)
+    other.transfers = Transfers(service.path.parent, hello, copier, copier)
+    until(lambda: "put together as 'one', those of others as 'two'" in caplog.text)
+    assert other.tier.find("r", [key(1)], 0) == 0
+    assert not other.tier._pools["cpu"].up
+    other.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thousands_of_random_steps_never_load_a_wrong_block(
+    service: PoolService, make: Callable[..., FakeEngine], seed: int
+) -> None:
+    """Three engines of two tenants, a pool too small for all, chunks revoked and added at random, over real memory."""
+    numbers = random.Random(seed)
+    engines = [make("a"), make("b"), make("c", "other")]
+    loaded = failed = 0
+    for step in range(400):
+        start, length = numbers.randrange(30), numbers.randrange(1, 12)
+        keys = [key(n) for n in range(start, start + length)]
+        engine = numbers.choice(engines)
+        if numbers.random() < 0.1:
+            service.call(lambda: service.desk.shrink(numbers.randrange(1, 3)))
+        service.call(service.desk.release)
+        service.grow(max(0, numbers.randrange(1, 4) - len(service.call(lambda: list(service.pool.chunks)))))
+        if numbers.random() < 0.5:
+            engine.store(f"r{step}", keys)
+        else:
+            good, bad = engine.load(f"r{step}", keys)
+            loaded, failed = loaded + good, failed + bad
+    assert loaded > 100
+
+
+def test_one_wrong_bit_and_swapped_words_change_the_checksum() -> None:
+    block = np.random.default_rng(0).integers(0, 256, (1, 4096), dtype=np.uint8)
+    total = checksums(block)
+    for bit in range(0, 4096 * 8, 97):
+        wrong = block.copy()
+        wrong[0, bit // 8] ^= 1 << bit % 8
+        assert checksums(wrong) != total
+    swapped = block.copy()
+    swapped[0, :8], swapped[0, 8:16] = block[0, 8:16], block[0, :8]
+    assert checksums(swapped) != total
+
+
+def test_a_configuration_is_one_line_and_its_mistakes_are_named() -> None:
+    extra = {"sockets": "/x", "tenant": 5}
+    with pytest.raises(ValueError, match="tenant"):
+        read(extra)
+    with pytest.raises(ValueError, match="sockets"):
+        read({"spec_name": "PoolSpec"})
+    assert '"kv_load_failure_policy":"recompute"' in transfer_config("/x", tenant="t")
+
+
+def test_a_copier_for_other_blocks_is_refused() -> None:
+    with pytest.raises(ValueError, match="256"):
+        HostCopier([np.zeros((2, 64), dtype=np.uint8)], GEOMETRY, 0)
