@@ -37,9 +37,8 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two at a time, a file each: most tests wait for processes of their own.
 test: $(READY) check
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not engine"
+	$(BIN)/python -m pytest -m "not soak and not engine"
 
 # With a real vLLM on the CPU, in an environment of its own.
 test-engine: $(READY) $(ENGINE_READY)
