@@ -94,6 +94,7 @@ def who(folder: Path, capabilities: list[str]) -> dict[str, str]:
     return dict(re.findall(r"(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):\W+(?:t)?(\w+)", text))
 
 
+@pytest.mark.soak
 def test_a_candidate_is_nobody_and_may_nothing(tmp_path: Path) -> None:
     found = who(tmp_path, granted())
     assert int(found.pop("Uid")) > 1000

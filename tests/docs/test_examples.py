@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from common.devices import DeviceSettings, discover
-from common.judge import Judge, JudgeSettings
-from common.messages import Judgement
 from common.task import read_task
 from generator.digest import source_digest
 from generator.extract import extract
@@ -103,18 +100,6 @@ def judged(name: str, index: int, folder: Path, *options: str) -> tuple[str, flo
     found = json.loads(ran.stdout)
     last = found["profile"] or found["verdict"]
     return last["outcome"], (last.get("measurement") or {}).get("speedup")
-
-
-async def test_the_first_mistake_and_the_answer_on_this_cpu(tmp_path: Path) -> None:
-    device = discover(DeviceSettings())[0]
-    async with Judge(JudgeSettings(cache=str(tmp_path)), "cpu") as judge:
-        for name in CPU:
-            task, sources = read_task(task_of(name)), kernels(name)
-            for source, meant in ((sources[0], MEANT[name][0]), (sources[-1], MEANT[name][-1])):
-                artefact = await judge.compile(task, source)
-                assert not isinstance(artefact, Judgement), artefact
-                verdict = await judge.validate(task, artefact, device)
-                assert verdict.outcome == meant, (name, verdict.feedback)
 
 
 @pytest.mark.soak
