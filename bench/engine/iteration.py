@@ -39,9 +39,11 @@ _TASK = TaskSource(name="recorded", source="")
 class Run:
     """The iterations of one task, one after the other."""
 
-    def __init__(self, client: Client, recorded: Recorded, world: World, *, speculate: bool, name: str) -> None:
+    def __init__(
+        self, client: Client, recorded: Recorded, world: World, settings: TriggerSettings, *, speculate: bool, name: str
+    ) -> None:
         self.client, self.recorded, self.world, self.speculate, self.name = client, recorded, world, speculate, name
-        self.settings = TriggerSettings()
+        self.settings = settings
         self.state, self.ledger = RunState(), Ledger()
         self.H: tuple[float, ...] = ()
         self.known: set[str] = set()

@@ -17,30 +17,35 @@ from bench.engine.client import Client
 from bench.engine.iteration import Run
 from bench.engine.recorded import Recorded
 from bench.engine.world import Played, World
+from trigger.settings import TriggerSettings
 
 _SUMMED = (
     "main_tokens", "saved_tokens", "fork_tokens", "wasted_fork_tokens", "forks", "drafts", "profiled", "stopped",
 )
 
 
-async def play(client: Client, recorded: Recorded, world: World, *, speculate: bool) -> list[list[Played]]:
+async def play(
+    client: Client, recorded: Recorded, world: World, settings: TriggerSettings, *, speculate: bool
+) -> list[list[Played]]:
     """All runs at once, as several users would have it."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(
-                Run(client, recorded, world, speculate=speculate, name=f"{n} {speculate}").play(iterations)
+                Run(client, recorded, world, settings, speculate=speculate, name=f"{n} {speculate}").play(iterations)
             )
             for n, iterations in enumerate(recorded.runs)
         ]
     return [task.result() for task in tasks]
 
 
-async def compare(client: Client, recorded: Recorded, world: World) -> dict[str, Any]:
+async def compare(
+    client: Client, recorded: Recorded, world: World, settings: TriggerSettings | None = None
+) -> dict[str, Any]:
     """Off, then on, with every iteration of both."""
     found: dict[str, Any] = {"rule": recorded.rule, "seed": recorded.seed, "world": msgspec.to_builtins(world)}
     for name, speculate in (("off", False), ("on", True)):
         began = time.monotonic()
-        runs = await play(client, recorded, world, speculate=speculate)
+        runs = await play(client, recorded, world, settings or TriggerSettings(), speculate=speculate)
         found[name] = _totals(runs) | {
             "wall_seconds": round(time.monotonic() - began, 2), "runs": msgspec.to_builtins(runs),
         }

@@ -60,10 +60,10 @@ class Engine:
     async def _start(self) -> str | None:
         """Start it and wait until it answers; the reason where it does not."""
         size = self._log_file.stat().st_size if self._log_file.exists() else 0
-        self._process = await start(self._service, self._log_file)
+        process = self._process = await start(self._service, self._log_file)
         try:
             async with asyncio.timeout(self._start_seconds), aiohttp.ClientSession() as session:
-                while self._process.returncode is None:
+                while process.returncode is None:
                     if await _answers(session, self._url):
                         return None
                     await asyncio.sleep(_LOOK_SECONDS)
@@ -71,15 +71,21 @@ class Engine:
             said = complaint(self._said(size), None)
             await self._end()
             return f"it was not ready within {self._start_seconds:g} s (start_seconds); it last said: {said}"
-        signal_group(self._process, signal.SIGKILL)
-        return complaint(self._said(size), self._process.returncode)
+        return complaint(self._said(size), self._gone())
 
     async def _until_dead(self) -> str:
         """Its workers end with it, however it died: a second server would find neither port nor memory."""
         assert self._process is not None
-        code = await self._process.wait()
-        signal_group(self._process, signal.SIGKILL)
+        await self._process.wait()
+        code = self._gone()
         return f"signal {-code}" if code < 0 else f"code {code}"
+
+    def _gone(self) -> int:
+        """End what is left of its group, at once: later its number may be another program's. Its exit code."""
+        process, self._process = self._process, None
+        assert process is not None and process.returncode is not None
+        signal_group(process, signal.SIGKILL)
+        return process.returncode
 
     def _said(self, since: int) -> str:
         with self._log_file.open("rb") as file:
@@ -87,13 +93,13 @@ class Engine:
             return file.read().decode(errors="replace")
 
     async def _end(self) -> None:
-        if self._process is None:
+        process, self._process = self._process, None
+        if process is None:
             return
-        if self._process.returncode is None:
-            signal_group(self._process, signal.SIGTERM)
-            await asyncio.wait([asyncio.ensure_future(self._process.wait())], timeout=_GRACE_SECONDS)
-        signal_group(self._process, signal.SIGKILL)
-        await self._process.wait()
+        signal_group(process, signal.SIGTERM)
+        await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=_GRACE_SECONDS)
+        signal_group(process, signal.SIGKILL)
+        await process.wait()
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:

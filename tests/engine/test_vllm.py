@@ -15,6 +15,9 @@ import pytest
 import pytest_asyncio
 
 from bench.engine.client import Answer, Client, EngineRefused
+from bench.engine.recorded import Iteration, Outcome, Recorded, Stand
+from bench.engine.speculate import compare
+from bench.engine.world import World
 from common.commands.engine import Ready
 from common.messages import (
     Budget,
@@ -31,6 +34,8 @@ from generator.llm import FORK, MAIN, Endpoint
 from tests.engine.support import BLOCK, engine_system, load_of, require_environment, until_idle
 from tests.pipeline.system import System, alive, descendants
 from tests.pipeline.test_run import TASK
+from trigger.settings import TriggerSettings
+from trigger.signals import Signal
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 MOST_TOKENS = 500
@@ -206,6 +211,43 @@ async def test_recorded_text_streams_forks_and_stops(client: Client) -> None:
     assert fork.ids[: len(answer)] == answer and fork.cached == 210 // BLOCK * BLOCK
     with pytest.raises(EngineRefused, match="400"):
         await client.generate(prompt, 10, vllm_xargs={"forced": "no ids"})
+
+
+async def recorded_iteration(client: Client) -> Recorded:
+    """A reasoning with one finished kernel, whose fork answers well; written for this test."""
+    lines = [f"Let me weigh variant {n} of the loop. " for n in range(40)]
+    pieces = [await client.tokenize(line) for line in lines]
+    ends = [sum(map(len, lines[: n + 1])) for n, piece in enumerate(pieces) for _ in piece]
+    answer = tuple(await client.tokenize("\n</think>\n\n```python\nclass ModelNew:\n    pass\n```"))
+    good = Outcome(key="fork", passed=True, speedup=2.0, judge_seconds=0.4)
+    best = Outcome(key="main", passed=True, speedup=3.0, judge_seconds=0.4)
+    at = sum(map(len, lines[:10]))
+    iteration = Iteration(
+        trace="written", prompt=tuple(await prompt_of(client, "recorded ", 80)), ends=tuple(ends), answer=answer,
+        thinking=tuple(token for piece in pieces for token in piece), outcome=best,
+        signals=(Signal(kind="kernel_completed", start=0, end=at, seen=at, digest=1),),
+        forks=(Stand(from_char=0, ids=answer, outcome=good),),
+    )
+    return Recorded(
+        rule="written", seed=0, suffix=tuple(await client.tokenize("\n</think>\n\n```python\n")), runs=((iteration,),),
+        accepted=(), end=2,
+    )
+
+
+async def test_a_fork_that_passes_ends_a_recorded_iteration_early(client: Client) -> None:
+    """The benchmark's own loop: the live policies over the real engine, on against off."""
+    recorded = await recorded_iteration(client)
+    settings = TriggerSettings(policy="first", most_forks_at_once=1)
+    found = await compare(client, recorded, World(), settings)
+    iteration = recorded.iterations[0]
+    off, on = found["off"], found["on"]
+    assert (off["stopped"], off["forks"], off["profiled"]) == (0, 0, 1)
+    assert off["main_tokens"] == len(iteration.thinking) + len(iteration.answer) + 1
+    assert (on["stopped"], on["forks"], on["profiled"]) == (1, 1, 1)
+    assert on["saved_tokens"] > 0 and on["main_tokens"] + on["saved_tokens"] == off["main_tokens"] - 1
+    assert on["fork_tokens"] == len(iteration.answer) + 1 and on["wasted_fork_tokens"] == 0
+    assert on["runs"][0][0]["cached_share"] > 0.7
+    await until_idle(client)
 
 
 async def test_a_killed_engine_is_restarted_and_the_run_goes_on(up: tuple[System, Ready], tmp_path: Path) -> None:
