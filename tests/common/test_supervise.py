@@ -55,7 +55,7 @@ async def test_a_service_that_ignores_sigterm_is_killed_with_its_children(tmp_pa
         await until(lambda: "one" in supervisor.processes and descendants(supervisor.processes["one"].pid))
         pid = supervisor.processes["one"].pid
         started = [*descendants(pid), pid]
-    assert alive(started) == []
+    await until(lambda: alive(started) == [])
 
 
 async def test_a_service_runs_on_its_cores(tmp_path: Path) -> None:
