@@ -1,6 +1,7 @@
 """Creating streams and buckets; what waits in them; purging."""
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from common.bus.connection import ApiError, Connection
@@ -9,6 +10,9 @@ from common.bus.settings import BusSettings
 from common.bus.streams import all_configs, stream_of
 
 NO_STREAM = 10059
+_NO_ROOM = 10047
+_LOOKS = 20
+_LOOK_SECONDS = 0.25
 
 
 async def ensure_streams(
@@ -27,7 +31,7 @@ async def _ensure(connection: Connection, config: dict[str, Any], update: bool) 
     try:
         there = await _config(connection, name)
         if there is None:
-            there = (await connection.call(f"STREAM.CREATE.{name}", config))["config"]
+            there = await _create(connection, config)
         elif update and any(there.get(key) != value for key, value in config.items()):
             there = (await connection.call(f"STREAM.UPDATE.{name}", config))["config"]
     except ApiError as error:
@@ -35,6 +39,22 @@ async def _ensure(connection: Connection, config: dict[str, Any], update: bool) 
             f"stream {name}: {error}; give it more room, lower SPECGEN_BUS_STREAM_MIB, or use another state directory"
         ) from None
     return there
+
+
+async def _create(connection: Connection, config: dict[str, Any]) -> dict[str, Any]:
+    """While several clients create a stream at once the server reserves its room for each of them, so "no room" may
+    only mean that another is about to have it made."""
+    for look in range(_LOOKS):
+        try:
+            made: dict[str, Any] = (await connection.call(f"STREAM.CREATE.{config['name']}", config))["config"]
+            return made
+        except ApiError as error:
+            if error.code != _NO_ROOM or look == _LOOKS - 1:
+                raise
+        await asyncio.sleep(_LOOK_SECONDS)
+        if there := await _config(connection, config["name"]):
+            return there
+    raise AssertionError("the last look returns or raises")
 
 
 async def _config(connection: Connection, name: str) -> dict[str, Any] | None:

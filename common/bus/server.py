@@ -26,6 +26,7 @@ _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 _SLOWEST_RESTART = 5.0
 _LOOK_SECONDS = 1.0
+"""Between two looks at a server that runs."""
 _COMPLAIN_SECONDS = 30.0
 
 
@@ -47,6 +48,7 @@ class Server:
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._complained = -_COMPLAIN_SECONDS
+        self._silent_since: float | None = None
 
     @property
     def pid(self) -> int:
@@ -121,7 +123,7 @@ class Server:
             self.restarts += 1
 
     async def _until_down(self) -> None:
-        """Until the process is gone, by itself or because its store gave up and there is room again."""
+        """Until the process is gone: by itself, since it hung, or since its store gave up and there is room again."""
         assert self._process is not None
         while True:
             try:
@@ -129,9 +131,23 @@ class Server:
                 log.error("server.died", code=code, restarts=self.restarts)
                 return
             except TimeoutError:
-                if self._watch.look() and self._may_restart():
+                if (self._watch.look() and self._may_restart()) or await self._hangs():
                     await self._end_process()
                     return
+
+    async def _hangs(self) -> bool:
+        """Whether it has greeted nobody for `silent_seconds`. Counted from the first look that failed, so that a host
+        which slept blames nobody."""
+        if await _answers(self.settings.host, self._identity.port):
+            self._silent_since = None
+            return False
+        now = asyncio.get_running_loop().time()
+        self._silent_since = self._silent_since if self._silent_since is not None else now
+        if now - self._silent_since < self.settings.silent_seconds:
+            return False
+        log.error("server.hangs", pid=self.pid, silent_seconds=round(now - self._silent_since, 1))
+        self._silent_since = None
+        return True
 
     def _may_restart(self) -> bool:
         if self._watch.has_room():
@@ -161,7 +177,7 @@ class Server:
             return
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            await asyncio.wait_for(process.wait(), min(_STOP_SECONDS, self.settings.silent_seconds))
         except TimeoutError:
             log.error("server.killed", pid=process.pid)
             process.kill()

@@ -31,6 +31,8 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=
     """How long a first connection is tried."""
     retry_seconds: float = 60.0
     """How long a request is retried while the server is away."""
+    silent_seconds: float = 20.0
+    """Our own server is killed and started again when it has answered nobody for so long."""
     lease_seconds: float = 10.0
     """A lease not renewed for this long is free again. Renewed every third of it."""
     pending_messages: int = 65_536
@@ -45,7 +47,7 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=
     def __post_init__(self) -> None:
         if not 4096 <= self.max_payload <= 64 * 2**20:
             raise ValueError("max_payload must be between 4096 and 67108864 bytes")
-        for name in ("connect_seconds", "retry_seconds", "keep_days", "token_minutes"):
+        for name in ("connect_seconds", "retry_seconds", "silent_seconds", "keep_days", "token_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
         if self.lease_seconds < 0.3:

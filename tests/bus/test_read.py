@@ -8,16 +8,20 @@ import msgpack  # type: ignore[import-untyped]
 from nats.aio.client import Client
 
 from common.bus import Bus, Server
+from common.bus.streams import STREAMS
 from common.messages import DeadLetter
 from tests.bus.messages import fact, token
 
 
 async def raw(server: Server, subject: str, data: bytes) -> None:
-    """Publish bytes of no message class, as a foreign program would."""
+    """Publish bytes of no message class, as a foreign program would; what a stream keeps is stored then."""
     client = Client()
     await client.connect(servers=[server.settings.url or ""], token=server.settings.token)
-    await client.publish(subject, data)
-    await client.flush()
+    if any(subject.startswith(f"{stream.root}.") for stream in STREAMS):
+        await client.jetstream().publish(subject, data)
+    else:
+        await client.publish(subject, data)
+        await client.flush()
     await client.close()
 
 

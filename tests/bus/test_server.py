@@ -16,6 +16,7 @@ import pytest
 from common.bus import Bus, BusSettings, Server, ServerFailed, StateInUse, Unreachable, start_server
 from common.bus.server import find_binary
 from common.bus.state import free_port
+from common.bus.streams import store_bytes
 from common.errors import UsageError
 from tests.bus.messages import eventually, fact, kill
 from tests.bus.test_work import ROOT
@@ -127,6 +128,36 @@ async def test_killed_server_is_restarted_each_time(tmp_path: Path) -> None:
         for n in range(1, 4):
             kill(server)
             await eventually(lambda n=n: server.restarts == n and alive(server.pid))  # type: ignore[misc]
+
+
+async def test_hung_server_is_killed_and_started_again(tmp_path: Path) -> None:
+    settings = BusSettings(state_dir=str(tmp_path), silent_seconds=1)
+    async with await start_server(settings) as server, await Bus.connect("patient", server.settings) as bus:
+        hung = server.pid
+        os.kill(hung, signal.SIGSTOP)
+        await bus.record(fact("patient", 1))
+        await eventually(lambda: server.restarts == 1 and not alive(hung))
+
+
+async def test_clients_that_create_the_streams_at_once_all_get_them(tmp_path: Path) -> None:
+    """With room for each stream once and no more, the server refuses whoever comes second while it makes one."""
+    settings = BusSettings(state_dir=str(tmp_path))
+    (tmp_path / "nats.conf").write_text(
+        f'listen: "127.0.0.1:{(port := free_port("127.0.0.1"))}"\n'
+        f'jetstream {{ store_dir: "{tmp_path}", max_file_store: {store_bytes(settings, "file")} }}\n'
+    )
+    process = await asyncio.create_subprocess_exec(
+        find_binary(), "-c", str(tmp_path / "nats.conf"), "-l", str(tmp_path / "log")
+    )
+    try:
+        clients = [Bus.connect(f"c{n}", BusSettings(url=f"nats://127.0.0.1:{port}")) for n in range(12)]
+        connected = await asyncio.gather(*clients, return_exceptions=True)
+        for bus in connected:
+            assert isinstance(bus, Bus), bus
+            await bus.close()
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 PARENT = """
