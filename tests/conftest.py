@@ -1,6 +1,7 @@
-"""Fixtures shared by all tests: a real NATS server for a module, and a bus connected to it for a test."""
+"""Fixtures shared by all tests: a real NATS server for a module, a bus connected to it for a test, a compile cache."""
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,6 +9,15 @@ import pytest
 
 from common.bus import Bus, BusSettings, Server
 from tests.servers import running_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Headers are precompiled once for all tests. A cache that SPECGEN_JUDGE_CACHE names is used as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "SPECGEN_JUDGE_CACHE" not in os.environ:
+            patch.setenv("SPECGEN_JUDGE_CACHE", str(tmp_path_factory.getbasetemp() / "judge-cache"))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,14 +15,8 @@ from tests.judge.sources import TASK
 
 
 @pytest.fixture(scope="session")
-def judge_settings(tmp_path_factory: pytest.TempPathFactory) -> JudgeSettings:
-    """A cache for the session, or the one that SPECGEN_JUDGE_CACHE names."""
-    cache = os.environ.get("SPECGEN_JUDGE_CACHE") or str(_shared(tmp_path_factory))
-    return load("judge", JudgeSettings, cache=cache, memory_mib=1024, call_seconds=10.0, time_seconds=2.0)
-
-
-def _shared(factory: pytest.TempPathFactory) -> Path:
-    return factory.getbasetemp() / "judge-cache"
+def judge_settings() -> JudgeSettings:
+    return load("judge", JudgeSettings, memory_mib=1024, call_seconds=10.0, time_seconds=2.0)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,7 +13,7 @@ from common.judge import Judge, JudgeSettings
 from common.settings import load
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def one_thread_for_small_tensors() -> Iterator[None]:
     """For the judge's own processes: on a busy machine two threads mostly wait for each other."""
     with pytest.MonkeyPatch.context() as patch:
@@ -22,11 +22,10 @@ def one_thread_for_small_tensors() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def judge_settings(tmp_path_factory: pytest.TempPathFactory) -> JudgeSettings:
-    """Small limits, so that bombs go off early. The cache is the session's, or the one SPECGEN_JUDGE_CACHE names."""
-    cache = os.environ.get("SPECGEN_JUDGE_CACHE") or str(tmp_path_factory.getbasetemp() / "judge-cache")
+def judge_settings() -> JudgeSettings:
+    """Small limits, so that bombs go off early."""
     return load(
-        "judge", JudgeSettings, cache=cache, load_seconds=60.0, call_seconds=10.0, time_seconds=1.0, pairs=16,
+        "judge", JudgeSettings, load_seconds=60.0, call_seconds=10.0, time_seconds=1.0, pairs=16,
         memory_mib=2048, processes=128, tmp_mib=128, secret_uses=1_000,
     )
 

@@ -1,4 +1,4 @@
-"""One compile cache for all of these tests, and timing that is short: they are about the pipeline, not the figures."""
+"""Timing that is short: these tests are about the pipeline, not the figures."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ SHORT = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def short_and_cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="package", autouse=True)
+def short() -> Iterator[None]:
+    """For this package alone: other tests rely on the defaults."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPECGEN_JUDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
         for name, value in SHORT.items():
             patch.setenv(name, value)
         yield
