@@ -37,8 +37,9 @@ class Candidate:
 
     def __init__(self, source: str, device: str = "cpu") -> None:
         name = f"candidate_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
-        # From a file: Triton and TorchScript read the source back.
-        path = Path(tempfile.mkdtemp(prefix="specgen-")) / f"{name}.py"
+        # From a file: Triton and TorchScript read the source back. The folder goes with this object.
+        self._folder = tempfile.TemporaryDirectory(prefix="specgen-")
+        path = Path(self._folder.name) / f"{name}.py"
         path.write_text(source)
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec and spec.loader
