@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ENGINE := .venv-engine
 ENGINE_READY := $(ENGINE)/.ready
 
-.PHONY: env engine run test test-engine check soak clean
+.PHONY: env engine run test test-side-by-side test-alone test-engine check soak clean
 
 env: $(READY)
 
@@ -37,8 +37,18 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY) check
-	$(BIN)/python -m pytest -m "not soak and not engine"
+# The engine's environment is built beside the first tests. What measures, and what starts an engine, runs by itself.
+test: export SPECGEN_JUDGE_CACHE = $(CURDIR)/$(VENV)/judge-cache
+test: $(READY)
+	$(MAKE) --no-print-directory -j 2 test-side-by-side engine
+	$(MAKE) --no-print-directory test-alone test-engine
+
+# Two at a time, a file each: most tests wait for processes of their own.
+test-side-by-side: $(READY) check
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak and not engine and not alone"
+
+test-alone: $(READY)
+	$(BIN)/python -m pytest -m "alone and not soak"
 
 # With a real vLLM on the CPU, in an environment of its own.
 test-engine: $(READY) $(ENGINE_READY)

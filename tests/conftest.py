@@ -13,7 +13,7 @@ from tests.servers import running_server
 
 @pytest.fixture(scope="session", autouse=True)
 def one_compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Headers are precompiled once for all tests. A cache that SPECGEN_JUDGE_CACHE names is used as it is."""
+    """Headers are precompiled once. A cache that SPECGEN_JUDGE_CACHE names, as `make test` does, is used as it is."""
     with pytest.MonkeyPatch.context() as patch:
         if "SPECGEN_JUDGE_CACHE" not in os.environ:
             patch.setenv("SPECGEN_JUDGE_CACHE", str(tmp_path_factory.getbasetemp() / "judge-cache"))
@@ -36,13 +36,23 @@ async def bus(nats_server: Server) -> AsyncIterator[Bus]:
 
 JUDGED = ("judge", "kernels", "pipeline", "commands/test_live", "compose", "docs", "replay/test_example", "scheduler")
 """Tests whose candidates run in the sandbox."""
+LONGEST = ("pipeline/test_faults", "pipeline/test_kill_any", "kernels/test_corpus", "scheduler/test_chaos", "commands")
+"""Begun first, so that two workers end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Candidates have a /tmp of their own, so a checkout that lies there is not to be seen from within."""
     root = Path(__file__).parent
-    if not str(root).startswith("/tmp/"):
-        return
+    items.sort(key=lambda item: begun(str(item.path.relative_to(root))))
+    if str(root).startswith("/tmp/"):
+        skip_judged(items, root)
+
+
+def begun(place: str) -> int:
+    return next((n for n, name in enumerate(LONGEST) if place.startswith(name)), len(LONGEST))
+
+
+def skip_judged(items: list[pytest.Item], root: Path) -> None:
+    """Candidates have a /tmp of their own, so a checkout that lies there is not to be seen from within."""
     skip = pytest.mark.skip(reason="the sandbox hides /tmp: judge from a checkout elsewhere")
     for item in items:
         if str(item.path.relative_to(root)).startswith(JUDGED):

@@ -21,6 +21,7 @@ async def judged(judge: Judge, task: TaskSource, device: Device, source: str) ->
     return await judge.validate(task, artefact, device)
 
 
+@pytest.mark.alone
 async def test_a_right_kernel_passes_and_is_faster_than_eager(judge: Judge, task: TaskSource, device: Device) -> None:
     artefact = await judge.compile(task, HONEST)
     assert isinstance(artefact, Artefact)
@@ -36,6 +37,7 @@ async def test_a_right_kernel_passes_and_is_faster_than_eager(judge: Judge, task
     assert measured.pairs == len(profile.record["pairs_ms"])
 
 
+@pytest.mark.alone
 async def test_eager_itself_passes_as_library_only(judge: Judge, task: TaskSource, device: Device) -> None:
     artefact = await judge.compile(task, EAGER)
     assert isinstance(artefact, Artefact)
