@@ -15,9 +15,12 @@ import pytest
 
 from common.bus.server import find_binary
 from common.bus.state import free_port
+from common.bus.streams import STREAMS
 from docker.healthy import is_connected
 from tests.compose.files import ROOT, SET, services
 
+SMALL = {"SPECGEN_BUS_STREAM_MIB": json.dumps({stream.size: 16 for stream in STREAMS})}
+"""The server reserves every stream's limit on its disk: the default limits want 11 GiB of it free."""
 RUNNING = ("generator", "trigger", "scheduler", "validator", "profiler")
 DEADLINE = 90.0
 
@@ -64,7 +67,7 @@ def until(condition: object, what: str) -> None:
 def bus(tmp_path: Path) -> Iterator[tuple[dict[str, str], int]]:
     """A server as compose configures it: the environment of its clients, and its monitor's port."""
     port, monitor = free_port("127.0.0.1"), free_port("127.0.0.1")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SPECGEN_")} | SET
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SPECGEN_")} | SET | SMALL
     env |= {"SPECGEN_BUS_URL": f"nats://127.0.0.1:{port}", "SPECGEN_JUDGE_CACHE": str(tmp_path / "cache")}
     config = server_config(tmp_path, port, monitor)
     with process([find_binary(), "--config", str(config)], tmp_path / "nats.log", env) as server:
