@@ -1,6 +1,6 @@
 """Logs: events with fields, on stderr; JSON where stderr is no terminal.
 
-The level comes from SPECGEN_LOG (debug, info, warning, error; info by default).
+The level comes from SPECGEN_LOG (debug, info, warning, error).
 """
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from common.errors import UsageError
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-def configure(service: str) -> None:
-    """Set up logging for this process; every event carries `service`."""
-    level = os.environ.get("SPECGEN_LOG", "info").lower()
+def configure(service: str, default: str = "info") -> None:
+    """Set up logging for this process; every event carries `service`. `default` is the level where none is named."""
+    level = os.environ.get("SPECGEN_LOG", default).lower()
     if level not in _LEVELS:
         raise UsageError(f"SPECGEN_LOG={level!r} is no level: use one of {', '.join(_LEVELS)}")
     renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()

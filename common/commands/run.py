@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """0 with a valid kernel that beats eager, 1 without, 2 where the input cannot be used."""
     check_endpoint_arguments(args)
     refuse_unknown()
-    configure("run")
+    configure("run", default="warning")  # the view says what happens; the services' logs are in the folder
     devices = load("devices", DeviceSettings, kind=args.device)
     submitted = submission(args, args.llm or "", devices)
     if args.llm:

@@ -8,17 +8,19 @@ import msgspec
 
 from common.messages import CandidateDuplicated, CandidateProposed, CandidateSettled, Message, ResultAccepted
 from common.report import events as event_file
+from common.report.events import started
 from common.report.page import render
 from common.report.summary import Summary, summarise
 
 
 def write_folder(folder: Path, events: Sequence[Message]) -> Summary:
-    """`events.jsonl`, `summary.json`, `report.md`, `best.py`, and each candidate's source and record."""
+    """`task.py`, `best.py`, `report.md`, `summary.json`, `events.jsonl`, and each candidate's source and record."""
     folder.mkdir(parents=True, exist_ok=True)
     event_file.write(folder / "events.jsonl", events)
     summary = summarise(events)
     _json(folder / "summary.json", summary)
     (folder / "report.md").write_text(render(summary, events))
+    (folder / "task.py").write_text(started(events).task.source)
     sources = {e.candidate: e.source for e in events if isinstance(e, CandidateProposed)}
     if summary.best:
         (folder / "best.py").write_text(sources[summary.best.candidate])

@@ -1,4 +1,7 @@
-"""The report a person reads, as Markdown, from a summary and the events it came from. Pure."""
+"""The report a person reads, as Markdown, from a summary and the events it came from. Pure.
+
+docs/reports.md says what each part means.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -6,19 +9,31 @@ from collections.abc import Sequence
 from common.messages import (
     CandidateProposed,
     CandidateSettled,
-    Feedback,
     GenerationStarted,
     IterationEnded,
+    Judgement,
     Message,
     ResultAccepted,
 )
+from common.report.evidence import evidence
 from common.report.summary import IterationSummary, Summary, Tokens
+
+STEPS = {
+    "queue": "waiting for a worker",
+    "compile": "compilers, off the device",
+    "task": "reading the task",
+    "spare": "getting a fresh sandboxed process",
+    "load": "importing the candidate",
+    "reference": "the task's own results, in fp64 and in its precision",
+    "check": "the candidate's results, on every kind of input",
+    "time": "paired timing",
+}
 
 
 def render(summary: Summary, events: Sequence[Message]) -> str:
     return "\n".join([
-        *_head(summary), *_time(summary), *_iterations(summary), *_decisions(events), *_candidates(summary, events),
-        *_tokens(summary), *_faults(summary),
+        *_head(summary), *evidence(summary, events), *_time(summary), *_iterations(summary), *_decisions(events),
+        *_candidates(summary, events), *_tokens(summary), *_faults(summary),
     ])
 
 
@@ -26,8 +41,8 @@ def _head(s: Summary) -> list[str]:
     lines = [f"# {s.task}: {_best_line(s)}", ""]
     cause = f" ({s.cause})" if s.cause else ""
     lines += [
-        f"Run `{s.run}` with `{s.llm}`, precision {s.precision}, ended by {s.reason}{cause} after "
-        f"{s.wall_seconds:.1f} s.",
+        f"Run `{s.run}` with `{s.llm}` on {s.hardware}; precision {s.precision}, stop criterion {s.stop}; ended by "
+        f"{s.reason}{cause} after {s.wall_seconds:.1f} s.",
         "",
     ]
     if s.best:
@@ -50,10 +65,14 @@ def _time(s: Summary) -> list[str]:
     lines = [
         "## Where the time went", "",
         f"The model reasoned and answered for {s.reasoning_seconds:.1f} s; validation and profiling took "
-        f"{s.judging_seconds:.1f} s ({share:.2f} of the reasoning time), most of it at the same time.", "",
-        "| stage | step | seconds |", "|---|---|---|",
+        f"{s.judging_seconds:.1f} s ({share:.2f} of the reasoning time). Devices were held for "
+        f"{s.device_seconds:.1f} s, {s.overlapped_seconds:.1f} s of it while the model was at work.", "",
+        "| stage | step | seconds | |", "|---|---|---|---|",
     ]
-    lines += [f"| {stage} | {step} | {sec:.2f} |" for stage, steps in s.seconds.items() for step, sec in steps.items()]
+    lines += [
+        f"| {stage} | {step} | {seconds:.2f} | {STEPS.get(step, '')} |"
+        for stage, steps in s.seconds.items() for step, seconds in steps.items()
+    ]
     lines += ["", "| device | leased, share of wall time |", "|---|---|"]
     return [*lines, *(f"| {device} | {share:.0%} |" for device, share in s.utilisation.items()), ""]
 
@@ -61,18 +80,19 @@ def _time(s: Summary) -> list[str]:
 def _iterations(s: Summary) -> list[str]:
     return [
         "## Iterations", "",
-        "| # | ended by | seconds | reasoning s | reasoning tokens | forks | candidates | first candidate s | "
-        "first passed s | verdicts before the reasoning ended |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| # | ended by | seconds | reasoning s | reasoning tokens | bar | forks | candidates | "
+        "first candidate s | first passed s | verdicts before the reasoning ended |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         *(_iteration_row(i) for i in s.iterations), "",
     ]
 
 
 def _iteration_row(i: IterationSummary) -> str:
     ended = f"{i.reason} ({i.cause})" if i.cause else i.reason
+    bar = "–" if i.bar is None else f"{i.bar:.2f}x"
     return (
-        f"| {i.iteration} | {ended} | {i.seconds:.1f} | {i.reasoning_seconds:.1f} | {i.reasoning_tokens} | {i.forks} | "
-        f"{i.candidates} | {_seconds(i.first_candidate_seconds)} | {_seconds(i.first_passed_seconds)} | "
+        f"| {i.iteration} | {ended} | {i.seconds:.1f} | {i.reasoning_seconds:.1f} | {i.reasoning_tokens} | {bar} | "
+        f"{i.forks} | {i.candidates} | {_seconds(i.first_candidate_seconds)} | {_seconds(i.first_passed_seconds)} | "
         f"{i.early_verdicts} |"
     )
 
@@ -103,20 +123,22 @@ def _numbers(numbers: dict[str, float]) -> str:
 def _candidates(s: Summary, events: Sequence[Message]) -> list[str]:
     proposed = [e for e in events if isinstance(e, CandidateProposed)]
     settled = {e.candidate: e for e in events if isinstance(e, CandidateSettled)}
-    feedback = {e.candidate: e.judgement.feedback for e in events if isinstance(e, ResultAccepted)}
+    last = {e.candidate: e.judgement for e in events if isinstance(e, ResultAccepted)}
     lines = ["## Candidates", "", "| candidate | iteration | origin | outcome | speedup | fate | what was found |"]
     lines.append("|---|---|---|---|---|---|---|")
-    lines += [_candidate_row(p, settled.get(p.candidate), feedback.get(p.candidate)) for p in proposed]
+    lines += [_candidate_row(p, settled.get(p.candidate), last.get(p.candidate)) for p in proposed]
     fates = ", ".join(f"{count} {fate}" for fate, count in s.fates.items())
     return [*lines, "", f"Fates: {fates or 'none'}. A duplicate is a source seen before; it was not judged again.", ""]
 
 
-def _candidate_row(p: CandidateProposed, settled: CandidateSettled | None, feedback: Feedback | None) -> str:
+def _candidate_row(p: CandidateProposed, settled: CandidateSettled | None, judged: Judgement | None) -> str:
     outcome = settled.outcome if settled and settled.outcome else "–"
+    labels = f" ({', '.join(judged.labels)})" if judged and judged.labels else ""
     speedup = f"{settled.speedup:.2f}x" if settled and settled.speedup is not None else "–"
     fate = settled.fate if settled else "open"
-    found = feedback.summary.replace("|", "\\|").replace("\n", " ") if feedback else ""
-    return f"| {p.candidate} | {p.iteration} | {p.origin} | {outcome} | {speedup} | {fate} | {found} |"
+    found = judged.feedback.summary.replace("|", "\\|").replace("\n", " ") if judged else ""
+    origin = p.origin if p.origin == "main" else f"{p.origin} {p.generation}"
+    return f"| {p.candidate} | {p.iteration} | {origin} | {outcome}{labels} | {speedup} | {fate} | {found} |"
 
 
 def _tokens(s: Summary) -> list[str]:

@@ -59,6 +59,9 @@ class Summary(msgspec.Struct, kw_only=True):
     task: str
     precision: str
     llm: str
+    hardware: str
+    """What the kernel was made for and measured on."""
+    stop: str
     budget: Budget
     reason: str
     cause: str
@@ -77,6 +80,10 @@ class Summary(msgspec.Struct, kw_only=True):
     reasoning_seconds: float
     judging_seconds: float
     """Validation and profiling, without the waits in queues."""
+    device_seconds: float
+    """For which devices were held for this run."""
+    overlapped_seconds: float
+    """Of those, while a main generation ran."""
     best: Best | None
     utilisation: dict[str, float]
     """Device to the share of the run's wall time it was leased."""
@@ -90,8 +97,10 @@ def summarise(events: Sequence[Message]) -> Summary:
     tally = Tally(start)
     for event in events:
         tally.add(event)
+    held, overlapped = tally.device_seconds()
     return Summary(
         run=start.run, task=start.task.name, precision=start.task.precision, llm=start.llm.model, budget=start.budget,
+        hardware=start.hardware or start.device, stop=start.stop,
         reason=tally.reason, cause=tally.cause, wall_seconds=tally.wall_seconds(),
         iterations=[IterationSummary(**fields) for fields in tally.iterations()],
         candidates=tally.candidates(), fates=dict(tally.fates), results_ignored=dict(tally.results_ignored),
@@ -99,7 +108,7 @@ def summarise(events: Sequence[Message]) -> Summary:
         tokens={kind: Tokens(**counts) for kind, counts in tally.tokens.items()},
         seconds={stage: dict(steps) for stage, steps in tally.seconds.items()},
         reasoning_seconds=sum(fields["reasoning_seconds"] for fields in tally.iterations()),
-        judging_seconds=tally.judging_seconds(),
+        judging_seconds=tally.judging_seconds(), device_seconds=held, overlapped_seconds=overlapped,
         best=Best(**best) if (best := tally.best()) else None,
         utilisation=tally.utilisation(), attempts_failed=tally.attempts_failed, attempts_revoked=tally.attempts_revoked,
     )

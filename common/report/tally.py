@@ -52,7 +52,7 @@ class Tally:
         self.generations: dict[tuple[int, str], GenerationStarted] = {}
         self.main_ended: dict[int, GenerationEnded] = {}
         self._leases: dict[tuple[str, int], LeaseTaken] = {}
-        self._busy: defaultdict[str, float] = defaultdict(float)
+        self._busy: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def add(self, event: Message) -> None:
         match event:
@@ -118,7 +118,7 @@ class Tally:
             if event.run == self.start.run:
                 self._leases[event.device, event.lease] = event
         elif self._leases.pop((event.device, event.lease), None):
-            self._busy[event.device] += event.seconds
+            self._busy[event.device].append((event.at - event.seconds, event.at))
 
     # ---- what follows from the counts
 
@@ -127,7 +127,23 @@ class Tally:
 
     def utilisation(self) -> dict[str, float]:
         wall = self.wall_seconds()
-        return {device: busy / wall for device, busy in sorted(self._busy.items())} if wall else {}
+        busy = {device: sum(end - start for start, end in spans) for device, spans in sorted(self._busy.items())}
+        return {device: seconds / wall for device, seconds in busy.items()} if wall else {}
+
+    def device_seconds(self) -> tuple[float, float]:
+        """Seconds for which devices were held, and how many of them while a main generation ran."""
+        held = [span for spans in self._busy.values() for span in spans]
+        thinking = self._thinking()
+        shared = (max(0.0, min(end, until) - max(start, since)) for start, end in held for since, until in thinking)
+        return sum(end - start for start, end in held), sum(shared)
+
+    def _thinking(self) -> list[tuple[float, float]]:
+        """From the start to the end of each main generation."""
+        ends = {number: end.at for number, end in self.iteration_ended.items()}
+        return [
+            (main.at, self._thinking_until(number, ends.get(number, self.last_at)))
+            for (number, name), main in self.generations.items() if name == "main"
+        ]
 
     def judging_seconds(self) -> float:
         return sum(s for steps in self.seconds.values() for step, s in steps.items() if step != _QUEUE)

@@ -21,8 +21,10 @@ from common.messages import (
     Stage,
 )
 from common.report import events as event_file
+from common.report.events import started
 from common.report.page import render
 from common.report.summary import summarise
+from common.report.tally import Tally
 from generator.accept import close_out, judge_result, settle
 from tests.facts import Log, judgement, result
 
@@ -51,9 +53,11 @@ def events() -> list[Message]:
     log.record(CandidateDuplicated, iteration=1, generation="f2", origin="fork", duplicate_of="c1", digest="d")
     log.record(RequestIgnored, iteration=1, kind="fork", reason="limit", request=3)
     log.now = 110.0
-    judged = [("c1", Stage.VALIDATE, judgement(seconds={"check": 1.5})),
+    ratios = {"own": [1.25], "large": [1.0, 2.0]}
+    judged = [("c1", Stage.VALIDATE, judgement(seconds={"check": 1.5}, record={"error_ratios": ratios})),
               ("c2", Stage.VALIDATE, judgement(Outcome.WRONG_VALUES, seconds={"check": 0.5})),
-              ("c1", Stage.PROFILE, judgement(speedup=2.5, seconds={"time": 3.0}))]
+              ("c1", Stage.PROFILE, judgement(speedup=2.5, seconds={"time": 3.0}, record={"torch": "2"},
+                                            labels=("shape_specialised",)))]
     for sequence, (name, stage, found) in enumerate(judged, 1):
         log.draft(judge_result(log.state, result(stage, name, found), stage, sequence))
         if draft := settle(log.state, log.state.candidates[name]):
@@ -86,6 +90,7 @@ def test_every_number(events: list[Message]) -> None:
     assert s.seconds == {"validate": {"queue": 1.0, "check": 2.0}, "profile": {"queue": 0.5, "time": 3.0}}
     assert (s.reasoning_seconds, s.judging_seconds) == (20.0, 5.0)
     assert s.utilisation == {"cpu-1": 0.25}, "the other run's lease is not this run's"
+    assert (s.device_seconds, s.overlapped_seconds) == (5.0, 5.0), "the model was at work all the time"
     assert s.best is not None and (s.best.candidate, s.best.speedup, s.best.origin) == ("c1", 2.5, "fork")
     assert (s.attempts_failed, s.attempts_revoked) == (1, 0)
     one = s.iterations[0]
@@ -108,6 +113,28 @@ def test_the_page_says_what_was_decided_on_which_numbers(events: list[Message]) 
     assert "`f1` forked at token 40: fence_closed (gap 40)." in page
     assert "stopped by `c1` (speedup 2.5, bar 1)." in page
     assert "reasoned and answered for 20.0 s; validation and profiling took 5.0 s (0.25 of" in page
+
+
+def test_the_page_says_what_speaks_for_the_best_kernel(events: list[Message]) -> None:
+    page = render(summarise(events), events)
+    assert "at most 2.00 times eager's own (inputs `large`)" in page and "with torch 2" in page
+    assert "`specgen check task.py best.py`" in page and "Labels: shape_specialised." in page
+    assert "| passed (shape_specialised) | 2.50x |" in page
+
+
+def test_time_on_devices_counts_as_overlapped_only_while_a_main_generation_runs() -> None:
+    log = Log()
+    log.iteration()
+    log.record(GenerationStarted, iteration=1, generation="main", kind="main")
+    log.now += 3.0
+    log.record(GenerationEnded, iteration=1, generation="main", reason="finished")
+    since = log.facts[0].at
+    tally = Tally(started(log.facts))
+    held = {"device": "cpu-1", "worker": "w", "stage": Stage.PROFILE, "lease": 1}
+    taken = LeaseTaken(**held, at=since + 1.0, run="r", iteration=1, candidate="c1")
+    for event in [*log.facts, taken, LeaseReleased(**held, at=since + 11.0, seconds=10.0)]:
+        tally.add(event)
+    assert tally.device_seconds() == (10.0, 2.0)
 
 
 NOTHING_OF_OURS = '{"subject": "x", "message": {}}'

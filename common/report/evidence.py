@@ -1,0 +1,47 @@
+"""What speaks for the best kernel: how right it is, with which versions it was measured, how to check it. Pure."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from common.messages import Message, Outcome, ResultAccepted, Stage
+from common.report.summary import Summary
+
+_VERSIONS = ("torch", "triton", "cuda", "driver", "compiler", "flags", "limits")
+"""Of a judgement's record, where it has them."""
+
+
+def evidence(summary: Summary, events: Sequence[Message]) -> list[str]:
+    """Nothing where there is no best kernel."""
+    best = summary.best
+    if best is None:
+        return []
+    judged = {
+        e.stage: e.judgement for e in events
+        if isinstance(e, ResultAccepted) and e.candidate == best.candidate and e.judgement.outcome is Outcome.PASSED
+    }
+    lines = ["## Evidence", ""]
+    if verdict := judged.get(Stage.VALIDATE):
+        lines += _ratios(verdict.record.get("error_ratios", {}))
+    if profile := judged.get(Stage.PROFILE):
+        known = [f"{name} {profile.record[name]}" for name in _VERSIONS if profile.record.get(name)]
+        lines += [f"- Measured with {'; '.join(known)}."] if known else []
+        lines += [f"- Labels: {', '.join(profile.labels)}."] if profile.labels else []
+    allowed = "" if summary.precision == "fp32" else f" --precision {summary.precision}"
+    return [
+        *lines,
+        f"- All of it, pair by pair and case by case: `candidates/{best.candidate}.json`.",
+        f"- Again, with new secret inputs: `specgen check task.py best.py{allowed}`.", "",
+    ]
+
+
+def _ratios(cases: dict[str, Any]) -> list[str]:
+    """The worst error of any output, over eager's own."""
+    worst = {name: max(values) for name, values in cases.items() if values}
+    if not worst:
+        return []
+    name = max(worst, key=lambda case: worst[case])
+    return [
+        f"- Right on {len(worst)} kinds of inputs: its error against fp64 is at most {worst[name]:.2f} times "
+        f"eager's own (inputs `{name}`)."
+    ]
