@@ -78,6 +78,7 @@ class _Live:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._main = Answer()
+        self._answered = False
         self._forks: list[tuple[Answer, bool]] = []
         self._began = 0.0
 
@@ -123,7 +124,7 @@ class _Live:
                 return
             self._changed.clear()
             await self._changed.wait()
-        self._played.stopped = True
+        self._played.stopped = not self._answered
 
     async def _abort(self) -> None:
         for task in self._tasks:
@@ -138,6 +139,7 @@ class _Live:
         self._main = await self._run.client.generate(
             it.prompt, len(said) + 1, forced=said, priority=0, on_token=self._on_main, cache_salt=self._salt()
         )
+        self._answered = True
         self._finish("main", it.outcome, len(it.thinking), len(it.answer), "main")
 
     def _salt(self) -> str:

@@ -45,6 +45,7 @@ class Played(msgspec.Struct, kw_only=True):
     """Of the forks' prompt tokens."""
     profiled: int = 0
     stopped: bool = False
+    """Whether a measured candidate ended it before the main generation did."""
     first_candidate: float | None = None
     """Seconds from the iteration's begin, as `first_valid`."""
     first_valid: float | None = None
