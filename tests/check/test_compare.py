@@ -1,6 +1,7 @@
 """What is wrong with an output, from its form to its last bits."""
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,6 +10,9 @@ import torch
 
 from common.judge.check import CheckPolicy, Expected, Returned, build_model, compare, make_inputs, policy_for
 from common.judge.check.compare import error_ratios
+from common.judge.check.measure import rms, rms_difference
+from common.judge.check.reference import Scale
+from common.judge.check.widen import MANTISSA, round_mantissa
 from common.messages import Outcome
 from tests.check.helpers import STRICT, eager, expect, judge, task, written
 
@@ -236,6 +240,20 @@ def test_bf16_is_too_low_for_tf32() -> None:
     a, b = (x.bfloat16().float() for x in _inputs(expected))
     finding = judge(expected, a @ b, policy_for("tf32"))
     assert finding is not None and (finding.outcome, finding.precision) == (Outcome.PRECISION_DOWNGRADE, "bf16")
+
+
+@pytest.mark.parametrize(("low", "outcome"), [("tf32", None), ("bf16", Outcome.PRECISION_DOWNGRADE)])
+def test_an_eager_that_uses_the_allowed_precision_hides_no_lower_one(low: str, outcome: Outcome | None) -> None:
+    """As on a GPU, where torch's own product is tf32 then: bf16 errs only a few times as much."""
+    expected = expect(task("matmul"), "normal")
+    a, b = (x.bfloat16().float() if low == "bf16" else _as_tf32(x) for x in _inputs(expected))
+    rounded = [round_mantissa(x.double(), MANTISSA["tf32"]) for x in _inputs(expected)]
+    theirs = (rounded[0] @ rounded[1]).float()
+    scale = Scale(value=rms(expected.exact[0]), eager=rms_difference(theirs, expected.exact[0]))
+    expected = dataclasses.replace(expected, eager=(theirs,), scales=(scale,))
+    finding = judge(expected, a @ b, policy_for("tf32"))
+    assert (finding and finding.outcome) == outcome
+    assert judge(expected, theirs, policy_for("tf32")) is None
 
 
 def _as_tf32(x: torch.Tensor) -> torch.Tensor:

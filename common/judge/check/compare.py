@@ -124,12 +124,12 @@ def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPol
     exact, kind = expected.exact[index], expected.case.kind
     limit = policy.limit_for(got.dtype, expected.longest_sum, kind)
     ratio = _ratio(expected, index, got, policy)
-    if ratio <= policy.ratio_for(got.dtype):
+    if ratio <= policy.unsuspected_for(got.dtype):
         return None
     error = rms_difference(got, exact)
     if error <= granted_error(expected, index, policy.precision):
         return None
-    lower = lower_precision(expected, index, got, error)
+    lower = lower_precision(expected, index, got, error, policy.precision)
     if ratio <= limit and (not lower or kind in EXTREME):
         return None
     far = farther(got, exact, limit * unit_of_error(expected, index, policy))

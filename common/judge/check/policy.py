@@ -28,6 +28,8 @@ class CheckPolicy(msgspec.Struct, frozen=True, kw_only=True):
     sequential: float = 2.0
     """Where a task adds up K values, a result within sequential * sqrt(K) of eager's error is right as well, unless a
     lower precision explains it: an honest sum of one value after another reaches 0.85 sqrt(K)."""
+    allowed: float = 2.0
+    """Error ratio that is right without further question where a task allows a lower precision."""
     extreme: float = 32.0
     """Factor on the limit where inputs are scaled up by 1,000: an intermediate as large as they are is rounded in its
     own last place (x - logsumexp(x) loses ten bits then). The other cases ask for the tight limit."""
@@ -39,6 +41,11 @@ class CheckPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def ratio_for(self, dtype: torch.dtype) -> float:
         """The error ratio that is right without further question."""
         return self.ratio_half if dtype in (torch.float16, torch.bfloat16) else self.ratio
+
+    def unsuspected_for(self, dtype: torch.dtype) -> float:
+        """The error ratio up to which no lower precision is looked for. Where a task allows one, eager itself may have
+        used it, and 16 times that would hide the next lower one."""
+        return self.ratio_for(dtype) if self.precision == "fp32" else min(self.allowed, self.ratio_for(dtype))
 
     def limit_for(self, dtype: torch.dtype, longest_sum: int, kind: Kind = "own") -> float:
         """The error ratio above which a result is wrong. Sums for a half-precision result are kept in fp32, whose

@@ -35,13 +35,13 @@ def granted_error(expected: Expected, index: int, precision: str) -> float:
     return _GRANTED * max(errors, default=0.0)
 
 
-def lower_precision(expected: Expected, index: int, got: torch.Tensor, error: float) -> str:
-    """`tf32` (fp16 keeps as many bits and is called so), `bf16`, or an empty string: the precision that explains the
-    error, which is the RMS over all values."""
+def lower_precision(expected: Expected, index: int, got: torch.Tensor, error: float, allowed: str) -> str:
+    """`tf32` (fp16 keeps as many bits and is called so), `bf16`, or an empty string: the precision below the allowed
+    one that explains the error, which is the RMS over all values."""
     if not _lowers(expected, index) or got.numel() < _FEWEST:
         return ""
     exact = expected.exact[index]
-    for name in ("tf32", "bf16"):
+    for name in ("tf32", "bf16")[_ORDER[allowed] :]:
         for low in _emulated(expected, index, name):
             emulated = rms_difference(low, exact)
             if emulated / _WINDOW <= error <= emulated * _WINDOW and _cosine(got, low, exact) >= _ALIGNED:
