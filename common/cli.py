@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from typing import NoReturn, Protocol
 
 from common.errors import SpecgenError, UsageError
 
 GROUP = "specgen.commands"
+FIRST = ("run", "check", "doctor", "up", "submit", "status", "tap", "report", "cancel", "resume", "dead")
+"""The order in which a newcomer meets them; others follow."""
 
 
 class Command(Protocol):
@@ -57,9 +60,14 @@ def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview(modules))
         return 0
+    if argv[0] == "--version":
+        print(f"specgen {version('specgen')}")
+        return 0
     name, *rest = argv
     if name not in modules:
-        raise UsageError(f"no command {name!r}; commands: {', '.join(sorted(modules))}")
+        nearest = difflib.get_close_matches(name, modules, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"commands: {', '.join(_ordered(modules))}"
+        raise UsageError(f"no command {name!r}; {hint}")
     command: Command = import_module(modules[name])  # type: ignore[assignment]
     parser = Parser(
         prog=f"specgen {name}", description=command.HELP, epilog=f"examples:\n{command.EXAMPLES}",
@@ -70,7 +78,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _overview(modules: dict[str, str]) -> str:
-    commands: list[Command] = [import_module(module) for module in modules.values()]  # type: ignore[misc]
+    commands: list[Command] = [import_module(modules[name]) for name in _ordered(modules)]  # type: ignore[misc]
     width = max(map(len, modules))
     lines = [f"  {command.NAME:<{width}}  {command.HELP}" for command in commands]
     return "\n".join([
@@ -78,6 +86,10 @@ def _overview(modules: dict[str, str]) -> str:
         "Makes GPU kernels faster: a reasoning LLM proposes, services judge while it still reasons.", "",
         "commands:", *lines, "", "`specgen COMMAND --help` shows a command's options and examples.",
     ])
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 
 if __name__ == "__main__":

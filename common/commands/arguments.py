@@ -19,24 +19,32 @@ STRATEGIES = ("refine", "explore")
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """What a run is: task, model, budget, policies."""
     parser.add_argument("task", type=Path, metavar="TASK.py", help="KernelBench-style file with the module to speed up")
-    parser.add_argument("--llm", metavar="URL", help="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000")
-    parser.add_argument("--model", default="", metavar="NAME",
-                        help="model at that endpoint (default: its only one), or the directory --engine serves")
-    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="what the kernel is for (default: settings, cpu)")
-    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest precision allowed")
-    parser.add_argument("--allow-library", action="store_true", help="let a kernel of library calls only be the result")
-    parser.add_argument("--iterations", type=int, default=3, metavar="N", help="budget (default 3)")
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="budget of generated tokens")
-    parser.add_argument("--max-seconds", type=float, metavar="S", help="budget of wall time")
-    parser.add_argument("--strategy", choices=STRATEGIES, default="refine")
-    parser.add_argument("--stop", choices=STOPS, default="mean", help="when a measured kernel ends an iteration")
-    parser.add_argument("--no-speculate", action="store_true", help="no forks: judge main answers only")
-    parser.add_argument("--drain-seconds", type=float, default=60.0, metavar="S",
+    model = parser.add_argument_group("the model")
+    model.add_argument("--llm", metavar="URL", help="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000")
+    model.add_argument("--model", default="", metavar="NAME",
+                       help="model at that endpoint (default: its only one), or the directory --engine serves")
+    model.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
+    kernel = parser.add_argument_group("the kernel")
+    kernel.add_argument("--device", choices=("cpu", "cuda"), help="what it is for (default: settings, cpu)")
+    kernel.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest allowed (default fp32)")
+    kernel.add_argument("--allow-library", action="store_true", help="let a kernel of library calls only be the result")
+    budget = parser.add_argument_group("the budget: whatever is reached first ends the run")
+    budget.add_argument("--iterations", type=int, default=3, metavar="N", help="default 3")
+    budget.add_argument("--max-tokens", type=int, metavar="N", help="generated tokens, forks included")
+    budget.add_argument("--max-seconds", type=float, metavar="S", help="wall time")
+    policy = parser.add_argument_group("policies")
+    policy.add_argument("--strategy", choices=STRATEGIES, default="refine",
+                        help="the next prompt shows the best kernel (refine, the default) or asks for another approach")
+    policy.add_argument("--stop", choices=STOPS, default="mean",
+                        help="a measured kernel ends its iteration if it is faster than the earlier ones' mean (the "
+                             "default) or best, if it is the first, never, or if its whole interval clears the mean")
+    policy.add_argument("--no-speculate", action="store_true", help="no forks: judge main answers only")
+    policy.add_argument("--drain-seconds", type=float, default=60.0, metavar="S",
                         help="how long an iteration waits for results after its answer (default 60)")
-    parser.add_argument("--campaign", default="", metavar="NAME", help="runs that share one part of the devices")
-    parser.add_argument("--weight", type=float, default=1.0, metavar="W", help="the size of that part (default 1)")
-    parser.add_argument("--priority", type=int, default=0, metavar="N", help="a higher one goes first (default 0)")
+    share = parser.add_argument_group("on a system with other runs")
+    share.add_argument("--campaign", default="", metavar="NAME", help="runs that share one part of the devices")
+    share.add_argument("--weight", type=float, default=1.0, metavar="W", help="the size of that part (default 1)")
+    share.add_argument("--priority", type=int, default=0, metavar="N", help="a higher one goes first (default 0)")
 
 
 def submission(args: argparse.Namespace, url: str, devices: DeviceSettings) -> RunSubmitted:

@@ -25,9 +25,10 @@ class Ready(msgspec.Struct):
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=ENGINES, help="start this engine here, with the model that --model names")
-    parser.add_argument("--engine-arg", action="append", default=[], metavar="ARG",
-                        help="passed on to the engine, e.g. --engine-arg=--max-model-len=32768; may be repeated")
+    engine = parser.add_argument_group("a model served here")
+    engine.add_argument("--engine", choices=ENGINES, help="start this engine, with the model that --model names")
+    engine.add_argument("--engine-arg", action="append", default=[], metavar="ARG",
+                        help="passed on to it, e.g. --engine-arg=--max-model-len=32768; may be repeated")
 
 
 def require_engine(args: argparse.Namespace) -> None:

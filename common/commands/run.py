@@ -45,12 +45,14 @@ CANCEL_SECONDS = 5.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
-    parser.add_argument("--replay", metavar="RECORDING", help="play a recording in place of a model")
-    parser.add_argument("--rate", type=float, metavar="N", help="its tokens a second (default: the recording's own)")
+    replay = parser.add_argument_group("a recording in place of a model")
+    replay.add_argument("--replay", metavar="RECORDING", help="its folder; docs/recordings.md has the format")
+    replay.add_argument("--rate", type=float, metavar="N", help="tokens a second (default: the recording's own)")
     add_engine_arguments(parser)
-    parser.add_argument("--validators", type=int, metavar="N", help="validator processes (default: one a device)")
-    parser.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/<run>)")
+    here = parser.add_argument_group("here")
+    here.add_argument("--validators", type=int, metavar="N", help="validator processes (default: one a device)")
+    here.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
+    here.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/<run>)")
 
 
 def run(args: argparse.Namespace) -> int:
