@@ -157,6 +157,8 @@ async def _or_failure(work: Coroutine[Any, Any, None], supervisor: Supervisor) -
 
 
 def _print_end(summary: Summary, folder: Path) -> None:
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     if summary.best:
         b = summary.best
         print(f"\nbest: {b.speedup:.2f}x of eager ({b.low:.2f} to {b.high:.2f}), {folder / 'best.py'}")

@@ -36,6 +36,8 @@ def _text(event: Message) -> str | None:
             cause = f": {event.cause}" if event.cause else ""
             tokens = f"{event.reasoning_tokens} + {event.answer_tokens} tokens"
             return f"  {event.generation} {event.reason} after {tokens}{cause}"
+        case GenerationEnded(reason="finished" | "length", candidate=None):
+            return f"  {event.generation} ended without a kernel" + f": {event.cause}" * bool(event.cause)
         case CandidateProposed():
             return f"  {event.candidate} proposed by {event.origin} {event.generation}"
         case CandidateDuplicated():

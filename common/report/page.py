@@ -27,6 +27,8 @@ STEPS = {
     "reference": "the task's own results, in fp64 and in its precision",
     "check": "the candidate's results, on every kind of input",
     "time": "paired timing",
+    "validate": "all of it, for those that failed",
+    "profile": "all of it, for those that failed",
 }
 
 

@@ -1,4 +1,4 @@
-"""The real compose, where it is installed: it reads the file as `docker compose up` would, and needs no daemon for it."""
+"""The real compose, where it is installed: reads the file as `docker compose up` would, and needs no daemon for it."""
 from __future__ import annotations
 
 import json
