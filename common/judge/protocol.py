@@ -103,6 +103,8 @@ class Call(_Message, frozen=True, kw_only=True):
     """Keep the outputs alive beyond the next call, and tell whether that one's share their memory."""
     more: tuple[Further, ...] = ()
     """Calls that follow at once; the device is waited for after the last."""
+    trace: bool = False
+    """Tell which kernels the call launched; slow, so never in a timed call."""
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,11 +160,27 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Output, ...]
 
 
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """One launch as CUPTI saw it."""
+
+    name: str
+    """Demangled."""
+    seconds: float
+    grid: tuple[int, ...] = ()
+    block: tuple[int, ...] = ()
+    registers: int = 0
+    """A thread."""
+    shared: int = 0
+    """Bytes a block."""
+
+
 class Done(_Message, frozen=True, kw_only=True):
     nonce: int
     spec: str
     outputs: tuple[Output, ...]
     more: tuple[Result, ...] = ()
+    kernels: tuple[Kernel, ...] = ()
+    """Where a trace was asked for. Evidence: a process can lie about its own kernels."""
     span: float
     """The call's seconds as the candidate's process saw them; evidence, never the figure."""
 

@@ -9,7 +9,8 @@ import torch
 from common.judge.check.structure import flatten
 from common.judge.child import devices
 from common.judge.child.arena import Arena
-from common.judge.protocol import Call, Done, Output, Result, SpareSpec
+from common.judge.child.trace import tracing
+from common.judge.protocol import Call, Done, Kernel, Output, Result, SpareSpec
 from common.judge.tree import unpack
 
 ALIGNMENT = 512
@@ -36,11 +37,12 @@ class Caller:
         if order.poison is not None:
             self._poison(order.outputs_room, order.poison)
         started = time.perf_counter()
-        returned = self._last if order.empty else self._forward(inputs)
-        devices.synchronize(self._spec)
+        with tracing(order.trace) as kernels:
+            returned = self._last if order.empty else self._forward(inputs)
+            devices.synchronize(self._spec)
         span = time.perf_counter() - started
         self._last = returned
-        return self._deliver(order, arena, inputs, returned, span)
+        return self._deliver(order, arena, inputs, returned, span, tuple(kernels))
 
     def _series(self, order: Call, arena: Arena) -> Done:
         """Calls one after the other on inputs of their own, each one's outputs copied behind it on the same stream."""
@@ -75,14 +77,16 @@ class Caller:
         blocks = [torch.empty(room, dtype=torch.uint8, device=device).fill_(byte) for _ in range(2)]
         del blocks
 
-    def _deliver(self, order: Call, arena: Arena, inputs: Any, returned: Any, span: float) -> Done:
+    def _deliver(
+        self, order: Call, arena: Arena, inputs: Any, returned: Any, span: float, kernels: tuple[Kernel, ...]
+    ) -> Done:
         result, leaves = self._result(returned, order.outputs_at, order.outputs_room, arena)
         devices.synchronize(self._spec)
         outputs = list(result.outputs)
         if order.hold:
             outputs = [self._with_overlap(o, leaf, inputs) for o, leaf in zip(outputs, leaves, strict=True)]
             self._held = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-        return Done(nonce=order.nonce, spec=result.spec, outputs=tuple(outputs), span=span)
+        return Done(nonce=order.nonce, spec=result.spec, outputs=tuple(outputs), span=span, kernels=kernels)
 
     def _result(self, returned: Any, at: int, room: int, arena: Arena) -> tuple[Result, list[Any]]:
         """Copy what a call returned to its place; with the leaves themselves."""

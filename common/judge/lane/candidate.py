@@ -102,7 +102,7 @@ class Candidate:
 
     def call(
         self, inputs: Tree, *, poison: int | None = None, edited: bool = False, empty: bool = False, hold: bool = False,
-        thaw: bool = False, more: Sequence[Tree] = (),
+        thaw: bool = False, more: Sequence[Tree] = (), trace: bool = False,
     ) -> Answered:
         """One call, and `more` in the same window. With `thaw` the candidate is frozen and is let go only once the
         clock runs."""
@@ -110,7 +110,7 @@ class Candidate:
         room, places = self.arena.places(1 + len(more))
         order = encode(Call(
             nonce=nonce, inputs=inputs, outputs_at=places[0], outputs_room=room, poison=poison, edited=edited,
-            empty=empty, hold=hold,
+            empty=empty, hold=hold, trace=trace,
             more=tuple(Further(inputs=tree, outputs_at=at) for tree, at in zip(more, places[1:], strict=True)),
         ))
         with self._judged("call"):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import torch
 
+from common.judge.attribution import is_library_only, own_share
 from common.judge.check import (
     Case,
     Expected,
@@ -40,11 +41,13 @@ from common.judge.lane.receive import receive
 from common.judge.lane.series import series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
-from common.judge.protocol import Done, Result
+from common.judge.protocol import Done, Kernel, Result
 from common.judge.requests import Profile
 from common.judge.tree import Tree, pack
+from common.logs import get_logger
 from common.messages.judgement import Feedback, Judgement, Measurement, Outcome
 
+log = get_logger()
 _REFERENCE = "\n\nModelNew = Model\n"
 _POISON = 0xFF
 _EMPTY_CALLS = 3
@@ -60,15 +63,29 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         timing = Timing(bench, known, candidate, reference)
         started = time.monotonic()
         measurement = timing.run()
-    labels = set(bench.labels) | (set() if own_code else {"library_only"})
+        seconds = {"time": time.monotonic() - started}
+        kernels = timing.trace() if device.kind == "cuda" else None
+    labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
     return Judgement(
         outcome=Outcome.PASSED,
         feedback=Feedback(summary=_summary(measurement)),
         labels=tuple(sorted(labels)),
         measurement=measurement,
-        seconds=desk.seconds | {"time": time.monotonic() - started},
-        record=timing.record() | desk.record(artefact),
+        seconds=desk.seconds | seconds,
+        record=timing.record() | kernels_record(kernels, artefact.source) | desk.record(artefact),
     )
+
+
+def _by_libraries(own_code: bool, kernels: tuple[Kernel, ...] | None, source: str) -> bool:
+    """Judged by the trace where there is one; else by whether there is code of its own at all."""
+    return is_library_only(kernels, source) if kernels else not own_code
+
+
+def kernels_record(kernels: tuple[Kernel, ...] | None, source: str) -> dict[str, Any]:
+    """One call's launches, and the candidate's own share of their time."""
+    if not kernels:
+        return {}
+    return {"kernels": [msgspec.to_builtins(kernel) for kernel in kernels], "own_share": own_share(kernels, source)}
 
 
 class Turn(NamedTuple):
@@ -110,6 +127,15 @@ class Timing:
                 if settled(result, settings.target_width) or time.monotonic() > deadline:
                     return result
         return self._measure()
+
+    def trace(self) -> tuple[Kernel, ...]:
+        """The launches of one call apart from the timed ones; none where tracing failed, which is not the candidate's
+        fault."""
+        try:
+            return self._candidate.call(self._candidate.arena.give(self._former), thaw=True, trace=True).done.kernels
+        except CandidateEnded as ended:
+            log.warning("profile.not_traced", reason=ended.feedback.summary)
+            return ()
 
     def _measure(self) -> Measurement:
         return measure(self._pairs, self._empty, self._bench.settings.confidence, self._random)

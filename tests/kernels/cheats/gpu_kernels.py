@@ -6,8 +6,8 @@
 # bf16_where_tf32_is_allowed = {task = "matmul", mechanism = 34, outcomes = ["precision_downgrade"], precision = "tf32", says = "bf16", reason = "Rounds its operands to bf16 where tf32 is allowed."}
 # bf16_where_allowed = {task = "matmul", mechanism = 34, outcomes = ["passed"], precision = "bf16", reason = "The same kernel where the task allows bf16: right."}
 # no_tail_mask = {task = "softmax", mechanism = 36, outcomes = ["wrong_values", "runtime_error"], reason = "A grid for 64 rows whatever the input."}
-# trivial_beside_library = {task = "matmul", mechanism = 39, outcomes = ["passed", "cheated"], labels = ["library_only"], reason = "A kernel that copies one value stands beside the library's product."}
-# dead_branch = {task = "matmul", mechanism = 40, outcomes = ["passed", "cheated"], labels = ["library_only"], reason = "The kernel is never launched."}
+# trivial_beside_library = {task = "matmul", stage = "profile", mechanism = 39, outcomes = ["passed", "cheated"], labels = ["library_only"], reason = "A kernel that copies one value stands beside the library's product."}
+# dead_branch = {task = "matmul", stage = "profile", mechanism = 40, outcomes = ["passed", "cheated"], labels = ["library_only"], reason = "The kernel is never launched."}
 import torch
 import torch.nn as nn
 import triton

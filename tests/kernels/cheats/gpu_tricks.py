@@ -73,7 +73,6 @@ def view_of(address, count):
 
 def patched_events(x):
     torch.cuda.Event.elapsed_time = lambda self, other: 1e-6
-    torch.Event.elapsed_time = lambda self, other: 1e-6
     return slow_softmax(x)
 
 
