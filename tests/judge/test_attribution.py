@@ -46,7 +46,7 @@ def test_bare_names(full: str, name: str) -> None:
         ([kernel(PRODUCT, 1.5)], True),
         ([kernel("void at::native::copy(int)", 50), kernel("vectorized_add", 50)], True),
     ],
-    ids=["own", "own epilogue", "library", "one value beside a product", "tiny own", "tiny library", "in comments only"],
+    ids=["own", "own epilogue", "library", "one value beside a product", "tiny own", "tiny library", "commented"],
 )
 def test_the_label_follows_the_share_of_the_work(kernels: list[Kernel], only: bool) -> None:
     assert is_library_only(kernels, SOURCE) is only
