@@ -78,7 +78,7 @@ class Scheduler:
             case WorkerLeft():
                 self.fleet.left(message.worker)
             case LeaseTaken():
-                self._taken(message)
+                self._taken(message, now)
             case LeaseReleased():
                 self._released(message)
             case AttemptStarted():
@@ -178,9 +178,9 @@ class Scheduler:
         self._attempts.forget(run)
         self._pools.round_ended()
 
-    def _taken(self, message: LeaseTaken) -> None:
+    def _taken(self, message: LeaseTaken, now: float) -> None:
         run = self.runs.get(message.run)
-        identity = self.fleet.taken(message, run.campaign if run else message.run)
+        identity = self.fleet.taken(message, run.campaign if run else message.run, now)
         request = self.book.requests.get(identity)
         if request and not request.waiting:
             self.book.hold(request, True)

@@ -39,8 +39,9 @@ class Dispatcher:
         self._held_until = float("-inf")
 
     def room(self, stage: Stage) -> int:
-        """Jobs that may go out now."""
-        devices, slots = self._fleet.serving[stage], self._fleet.slots[stage]
+        """Jobs that may go out now. Where no device serves the stage but one could, a job goes out to be compiled: the
+        roles follow what is ready."""
+        devices, slots = self._fleet.serving[stage] or self._fleet.could_serve(stage), self._fleet.slots[stage]
         if not devices or not slots:
             return 0
         on_device = max(self._estimates.device[stage].value, 1e-3)

@@ -26,6 +26,7 @@ class Hold:
     lease: int
     identity: Identity
     campaign: str
+    since: float
 
 
 @dataclass(eq=False)
@@ -95,10 +96,10 @@ class Fleet:
         for name, served in able.items():
             self.devices.setdefault(name, Device(name, BOTH)).stages = frozenset(served)
 
-    def taken(self, message: LeaseTaken, campaign: str) -> Identity:
+    def taken(self, message: LeaseTaken, campaign: str, now: float) -> Identity:
         identity = Identity(message.stage, message.run, message.iteration, message.candidate)
         if device := self.devices.get(message.device):
-            device.hold = Hold(message.worker, message.lease, identity, campaign)
+            device.hold = Hold(message.worker, message.lease, identity, campaign, now)
         return identity
 
     def released(self, message: LeaseReleased) -> Hold | None:
@@ -108,6 +109,10 @@ class Fleet:
             return None
         hold, device.hold = device.hold, None
         return hold
+
+    def could_serve(self, stage: Stage) -> bool:
+        """Whether a device that is in use is able to."""
+        return any(device.role and stage in device.stages for device in self.devices.values())
 
     def running_jobs(self) -> set[str]:
         return {job for beat in self.workers.values() for job in beat.jobs}

@@ -9,7 +9,6 @@ from scheduler.effects import Tell
 from scheduler.estimates import Estimates
 from scheduler.fleet import Fleet
 from scheduler.pools import Load
-from scheduler.requests import Request
 
 
 def loads_of(
@@ -18,26 +17,28 @@ def loads_of(
     loads = {}
     for stage in Stage:
         fixed = [d for d in fleet.devices.values() if d.stages == {stage} and not d.health.out]
+        in_hand = _in_hand(stage, book, estimates, now)
         loads[stage] = Load(
-            queue=book.queue(stage), ready=_ready(stage, book, estimates, now),
+            queue=book.queue(stage), ready=in_hand + _at_once(stage, book, estimates), in_hand=in_hand,
             seconds=estimates.device[stage].value, coming=coming[stage], slots=fleet.slots[stage], fixed=len(fixed),
             idle=sum(device.hold is None for device in fixed),
         )
     return loads
 
 
-def _ready(stage: Stage, book: Book, estimates: Estimates, now: float) -> int:
-    """Requests that need nothing but a device. Work that compiles for a while is ready once it was issued that long
-    ago; where compiling takes next to nothing whatever waits is ready."""
+def _in_hand(stage: Stage, book: Book, estimates: Estimates, now: float) -> int:
+    """Requests whose worker needs nothing but a device: issued as long ago as it usually takes to compile."""
     compiling = estimates.compile[stage].value
-    ready = sum(_compiled(r, compiling, now) for r in book.issued[stage].values())
-    if compiling < 0.1 * estimates.device[stage].value:
-        ready += book.waiting[stage].count
-    return ready
+    return sum(
+        not r.on_device and r.issued_at is not None and now - r.issued_at >= compiling
+        for r in book.issued[stage].values()
+    )
 
 
-def _compiled(request: Request, compiling: float, now: float) -> bool:
-    return not request.on_device and request.issued_at is not None and now - request.issued_at >= compiling
+def _at_once(stage: Stage, book: Book, estimates: Estimates) -> int:
+    """Requests that would use a device now if they were issued: where compiling takes next to nothing, all."""
+    quick = estimates.compile[stage].value < 0.1 * estimates.device[stage].value
+    return book.waiting[stage].count if quick else 0
 
 
 def depth(book: Book, fleet: Fleet, estimates: Estimates, limit: int, *, full: bool) -> Tell:

@@ -1,7 +1,9 @@
 """Which waiting request goes next. Pure.
 
-Between runs: the campaign of higher priority; main answers and resubmissions; who is not ahead of its share; whose
-result is likely to end its iteration; who came first. Within a run see `lanes.py`. So that nobody waits for ever, every
+Between campaigns: the higher priority; main answers and resubmissions; who is not ahead of its share; whose result is
+likely to end its iteration; who came first. Between runs of one campaign, which is done when its last run is: a
+validation of the run with the most iterations left; the profile most likely to end its iteration; again who came first.
+Within a run see `lanes.py`. So that nobody waits for ever, every
 `patience_every`th time the request that has waited longest goes, once it has waited `patience_seconds`.
 """
 from __future__ import annotations
@@ -50,10 +52,17 @@ class Order:
             return heads[0]
         slack = self._settings.fair_jobs * seconds[stage]
         lags = self._shares.lags({head.campaign for head in heads}, seconds, slack)
-        return min(heads, key=lambda head: self._rank(head, lags))
+        first = min(heads, key=lambda head: self._rank(head, lags))
+        return min((head for head in heads if head.campaign == first.campaign), key=self._rank_within)
 
     def _rank(self, request: Request, lags: Mapping[str, float]) -> tuple[float, ...]:
         run = self._runs[request.identity.run]
         return (
             -run.priority, not request.urgent, lags[request.campaign], -chance(run, request.proposed), request.arrival
         )
+
+    def _rank_within(self, request: Request) -> tuple[float, ...]:
+        run = self._runs[request.identity.run]
+        left, likely = -run.left, -chance(run, request.proposed)
+        first = (left, likely) if request.identity.stage is Stage.VALIDATE else (likely, left)
+        return -run.priority, not request.urgent, *first, request.arrival

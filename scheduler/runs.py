@@ -33,6 +33,8 @@ class Run:
     weight: float = 1.0
     priority: int = 0
     stop: str = "mean"
+    iterations: int = 0
+    """Its budget."""
     over: int = 0
     """Iterations are open one after the other: those up to this one are over."""
     H: tuple[float, ...] = ()
@@ -54,7 +56,7 @@ class Run:
         match fact:
             case RunStarted():
                 self.campaign, self.weight = fact.campaign or fact.run, fact.weight
-                self.priority, self.stop = fact.priority, fact.stop
+                self.priority, self.stop, self.iterations = fact.priority, fact.stop, fact.budget.iterations
             case IterationStarted():
                 self.H, self.answered = fact.H, False
             case GenerationStarted() if fact.generation == MAIN:
@@ -67,6 +69,11 @@ class Run:
                 self._settled(fact)
             case IterationEnded():
                 self._end(fact.iteration)
+
+    @property
+    def left(self) -> int:
+        """Iterations it may still begin or end."""
+        return self.iterations - self.over
 
     def _settled(self, fact: CandidateSettled) -> None:
         proposed = self.proposed.pop(fact.candidate, None)

@@ -35,10 +35,12 @@ def worker(
     return python_service("bench.light.worker", *arguments, name=name, env=env)
 
 
-def pool(devices: Sequence[str], env: Mapping[str, str], *, broken: Path | None = None) -> list[Service]:
-    """For devices that serve either stage: a process a stage, with as many workers as there are devices."""
+def pool(
+    devices: Sequence[str], env: Mapping[str, str], *, workers: int | None = None, broken: Path | None = None
+) -> list[Service]:
+    """For devices that serve either stage: a process a stage, with as many workers as there are devices or as said."""
     return [
-        worker(stage, devices, name=f"{stage}-workers", env=env, workers=len(devices), broken=broken)
+        worker(stage, devices, name=f"{stage}-workers", env=env, workers=workers or len(devices), broken=broken)
         for stage in Stage
     ]
 

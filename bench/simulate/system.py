@@ -49,8 +49,11 @@ class System:
         self._look_planned = False
         future = future or (lambda name: Draws(workload, world.seed, name, world.service, world.wins))
         self.runs = {
-            name: Run(name, self.clock, world, future(name), self._to_scheduler, self._load)
-            for name in (f"r{i}" for i in range(world.runs))
+            name: Run(
+                name, self.clock, world, future(name), self._to_scheduler, self._load,
+                campaign=f"c{number % world.campaigns}",
+            )
+            for number, name in enumerate(f"r{i}" for i in range(world.runs))
         }
 
     def play(self) -> Figures:

@@ -14,6 +14,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 5
     iterations: int = 20
     """Of each run."""
+    campaigns: int = 1
+    """The runs are dealt to as many, in turn."""
     seed: int = 1
 
     rate: float = 50.0

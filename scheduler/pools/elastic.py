@@ -1,13 +1,16 @@
-"""Ours: idle devices go at once where work is ready; busy ones change when the split is wrong by more than a little.
+"""Ours: a device is given to a stage when it is free, and to profiling before validation.
 
-Three rules, in this order.
-1. A stage with ready work and no device gets one, an idle one if there is any.
-2. Idle devices whose stage has less ready than idle devices serve the other stage where that has more. They have
-   nothing to finish, so this costs next to nothing.
-3. Where both stages have more ready than idle devices, the split is compared with the work: device-seconds queued and
-   those expected within the horizon from the generations under way. Where it is off by more than `hysteresis` of the
-   devices it is set right; a busy device finishes its job first. Where neither has ready work, the same comparison
-   sends idle devices ahead.
+A profile is the last thing a candidate waits for, and one good profile ends its iteration and everything else of it; a
+verdict only leads to a profile. So profiling gets as many devices as it has ready work, validation the others, and at
+least one while it has work. Five rules, in this order.
+1. Idle validating devices go to profiling as far as that is short of idle ones.
+2. Idle profiling devices beyond what is ready there go to validation as far as that is short.
+3. A stage with ready work and no device gets the next one that is idle, whatever else waits.
+4. What is still short waits for the next device to be free: which one that is nobody knows, so none is chosen ahead.
+   But where validators hold jobs that would take a device the moment it is free, devices are told to change during
+   their job: those held longest, once more than `hysteresis` of them are wanted. They finish it first.
+5. With nothing ready anywhere, idle devices are sent ahead where more requests are expected than idle devices are
+   there, from the generations under way and their usual length.
 A device keeps its role for `dwell_seconds`, so that it changes at most once in that time whatever comes.
 """
 from __future__ import annotations
@@ -16,9 +19,11 @@ from collections.abc import Mapping, Sequence
 
 from common.messages import Stage
 from scheduler.fleet import Device
-from scheduler.pools.policy import Load, Loads, other
-from scheduler.pools.split import stages_of, within
+from scheduler.pools.policy import Loads, other
+from scheduler.pools.split import stages_of
 from scheduler.settings import SchedulerSettings
+
+V, P = Stage.VALIDATE, Stage.PROFILE
 
 
 class Elastic:
@@ -32,26 +37,14 @@ class Elastic:
         pass
 
     def divide(self, devices: Sequence[Device], loads: Loads, now: float) -> dict[str, Stage]:
-        wanted = within(_wanted(len(devices), loads), len(devices), loads)
-        plan = Plan(devices, stages_of(devices, wanted), loads, now - self._settings.dwell_seconds)
-        plan.rescue()
+        stages = stages_of(devices, round(len(devices) / 2))
+        plan = Plan(devices, stages, loads, now - self._settings.dwell_seconds)
+        slack = max(1, round(self._settings.hysteresis * len(devices)))
         plan.lend()
-        plan.level(wanted, slack=max(1, round(self._settings.hysteresis * len(devices))))
+        plan.rescue()
+        plan.drain(slack)
+        plan.send_ahead(slack)
         return plan.stages
-
-
-def _wanted(devices: int, loads: Loads) -> int:
-    """Validating devices among these, by the work of each stage."""
-    work = {stage: _work(load) for stage, load in loads.items()}
-    total = sum(work.values())
-    share = work[Stage.VALIDATE] / total if total else 0.5
-    everything = devices + sum(load.fixed for load in loads.values())
-    return round(everything * share) - loads[Stage.VALIDATE].fixed
-
-
-def _work(load: Load) -> float:
-    """Device-seconds."""
-    return (load.queue + load.coming) * load.seconds
 
 
 class Plan:
@@ -71,43 +64,51 @@ class Plan:
         load = self._loads[stage]
         return load.ready - load.idle - len(self._idle[stage])
 
+    def _count(self, stage: Stage) -> int:
+        return self._loads[stage].fixed + len(self._idle[stage]) + len(self._busy[stage])
+
     def _usable(self, stage: Stage) -> int:
         """Devices more that the stage's workers could use."""
-        load = self._loads[stage]
-        return load.slots - load.fixed - len(self._idle[stage]) - len(self._busy[stage])
+        return self._loads[stage].slots - self._count(stage)
 
-    def _move(self, group: dict[Stage, list[Device]], device: Device, stage: Stage) -> None:
-        group[other(stage)].remove(device)
-        group[stage].append(device)
-        self.stages[device.id] = stage
+    def _spare(self, stage: Stage) -> int:
+        """Devices it can give away: all but one while it has work."""
+        return self._count(stage) - (1 if self._loads[stage].ready else 0)
 
-    def _movable(self, group: dict[Stage, list[Device]], stage: Stage) -> list[Device]:
-        return [device for device in group[stage] if device.role_since <= self._since]
+    def _move(self, group: dict[Stage, list[Device]], stage: Stage, count: int) -> None:
+        """Up to `count` of the group to `stage`, those held longest first."""
+        movable = [device for device in group[other(stage)] if device.role_since <= self._since]
+        movable.sort(key=lambda device: device.hold.since if device.hold else 0.0)
+        for device in movable[: max(0, count)]:
+            group[other(stage)].remove(device)
+            group[stage].append(device)
+            self.stages[device.id] = stage
+
+    def lend(self) -> None:
+        self._move(self._idle, P, min(self._short(P), self._usable(P), self._spare(V)))
+        self._move(self._idle, V, min(self._short(V), self._usable(V), -self._short(P)))
 
     def rescue(self) -> None:
         for stage in Stage:
-            load, giver = self._loads[stage], other(stage)
-            if not load.ready or load.fixed or self._idle[stage] or self._busy[stage]:
-                continue
-            group = self._idle if self._movable(self._idle, giver) else self._busy
-            for device in self._movable(group, giver)[:1]:
-                self._move(group, device, stage)
+            if self._loads[stage].ready and not self._count(stage):
+                self._move(self._idle, stage, 1)
 
-    def lend(self) -> None:
+    def drain(self, slack: int) -> None:
         for stage in Stage:
             giver = other(stage)
-            count = min(self._short(stage), -self._short(giver), self._usable(stage))
-            for device in self._movable(self._idle, giver)[: max(0, count)]:
-                self._move(self._idle, device, stage)
+            wanted = min(self._short(stage), self._usable(stage), self._spare(giver))
+            urgent = not self._count(stage)
+            if not self._loads[giver].in_hand or wanted <= (0 if urgent else slack):
+                continue
+            if stage is P or urgent:
+                self._move(self._busy, stage, wanted if stage is P else 1)
 
-    def level(self, wanted: int, slack: int) -> None:
-        """Towards `wanted` validating devices."""
-        short = [self._short(stage) > 0 for stage in Stage]
-        if any(short) and not all(short):
+    def send_ahead(self, slack: int) -> None:
+        if any(self._short(stage) > 0 for stage in Stage):
             return
-        group = self._busy if all(short) else self._idle
-        surplus = len(self._idle[Stage.VALIDATE]) + len(self._busy[Stage.VALIDATE]) - wanted
-        giver = Stage.VALIDATE if surplus > 0 else Stage.PROFILE
-        if abs(surplus) > slack:
-            for device in self._movable(group, giver)[: abs(surplus)]:
-                self._move(group, device, other(giver))
+        for stage in Stage:
+            giver = other(stage)
+            missing = round(self._loads[stage].coming) - len(self._idle[stage])
+            surplus = len(self._idle[giver]) - round(self._loads[giver].coming)
+            if missing > 0 and surplus > slack:
+                self._move(self._idle, stage, min(missing, surplus, self._usable(stage)))

@@ -21,6 +21,8 @@ class Load:
     """Mean device time of one."""
     slots: int
     """Jobs the stage's workers take at once."""
+    in_hand: int = 0
+    """Of those that are ready, those a worker holds: they take a device of their stage the moment it is free."""
     coming: float = 0.0
     """Expected within the horizon from the generations under way."""
     fixed: int = 0

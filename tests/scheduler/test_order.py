@@ -103,6 +103,16 @@ def test_nobody_waits_for_ever() -> None:
     assert len([name for name in order[:40] if name in {("high", f"f{i}") for i in range(60, 100)}]) >= 30
 
 
+def test_of_a_campaign_the_run_with_most_iterations_left_goes_first() -> None:
+    """`ahead` has ended two iterations; profiles go by their chances first."""
+    desk = Desk()
+    for run in ("ahead", "behind"):
+        desk.tell(desk.started(run, campaign="one"))
+    desk.tell(desk.ended(1, run="ahead"), desk.ended(2, run="ahead"))
+    desk.tell(*desk.forks("f1", "f2", run="ahead", iteration=3), *desk.forks("f1", "f2", run="behind"), desk.fixed(V))
+    assert [run for run, _ in desk.serve(V)] == ["behind", "behind", "ahead", "ahead"]
+
+
 def test_profiles_that_may_end_an_iteration_go_first() -> None:
     """`sure` stops at the first valid kernel, `never` cannot be stopped, `hard` has a bar it seldom clears."""
     desk = Desk()

@@ -43,8 +43,8 @@ def clock(folder: Path) -> Clock:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(folder: Path, clock: Clock) -> AsyncIterator[LightSystem]:
-    services = pool(["d0", "d1"], {}, broken=folder / "broken")
-    async with light_system(folder, services, env=SETTINGS | clock.env, ready=4) as running:
+    services = pool(["d0", "d1"], {}, workers=4, broken=folder / "broken")
+    async with light_system(folder, services, env=SETTINGS | clock.env, ready=8) as running:
         yield running
 
 
@@ -63,11 +63,16 @@ async def test_devices_follow_the_work_and_finish_what_they_hold(system: LightSy
 
 
 async def test_a_device_that_is_told_to_change_finishes_its_job_first(system: LightSystem) -> None:
-    """Both devices validate for long when there is something to profile: a verdict from elsewhere."""
+    """Both devices validate for long, and workers hold more that is compiled, when there is something to profile: a
+    verdict from elsewhere."""
     async with events_of(system.bus) as events, feed_of(system, "drain") as feed:
-        for number in range(2):
-            await feed.propose(f"long{number}", Plan(validate=1.5, outcome="wrong_values"))
-        await events.until(LeaseTaken, count=2)
+        for number in range(4):
+            await feed.propose(f"learn{number}", Plan(compile=0.5, validate=0.2, outcome="wrong_values"))
+        await feed.until_settled()
+        for number in range(4):
+            await feed.propose(f"long{number}", Plan(compile=0.3, validate=2.0, outcome="wrong_values"))
+        await events.until(LeaseTaken, count=6)
+        await asyncio.sleep(0.5)
         await feed.propose("given", Plan(profile=0.1))
         verdict = result(V, "given", judgement(), run="drain")
         await system.bus.record(verdict)
