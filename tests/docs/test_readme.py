@@ -22,7 +22,7 @@ NOT_RUN = {
     "make run": "a run of the bundled recording takes minutes; tests/replay and tests/pipeline run its parts",
     "make test": "it is what runs this test",
     "specgen run TASK.py --llm https://host/v1 --model NAME --api-key-env MY_KEY": "no such host",
-    "specgen run TASK.py --llm http://127.0.0.1:8000 --device cuda": "wants a GPU",
+    "specgen run TASK.py --engine vllm --model DIR --device cuda": "wants a GPU; tests/engine starts vLLM on a CPU",
 }
 NOT_RUN_PREFIXES = {
     "docker ": "there is no docker where tests run; tests/compose runs the services' commands",
@@ -138,6 +138,10 @@ EXPECTED = {"run": "report: ", "submit": "readme-", "status": "workers", "check"
 """What a command's output holds when it did its work."""
 
 
+FIRST = {"evt": "run.started", "tok": "TokenDelta"}
+"""What the first line that `tap` shows of a root is about."""
+
+
 def tap(command: str, host: Host) -> None:
     """Shows what is stored, then what comes, until it is ended."""
     process = subprocess.Popen(
@@ -146,7 +150,7 @@ def tap(command: str, host: Host) -> None:
     )
     try:
         assert process.stdout is not None
-        assert "run.started" in process.stdout.readline()
+        assert FIRST[command.split("'")[1].split(".")[0]] in process.stdout.readline()
     finally:
         process.terminate()
         process.wait(30)
