@@ -16,7 +16,7 @@ from pathlib import Path
 from common.errors import SpecgenError
 from kvstore.geometry import Handle
 from kvstore.line import Line, SessionRefused
-from kvstore.memory import Mapping, Peer, make_peer
+from kvstore.memory import Mapping, MemoryFailed, Peer, make_peer
 from kvstore.wire import FromEngine, FromService, Hello, Offer, Pause, Quiet, Read, Resume, Revoke, Unmapped, Wrote
 
 log = logging.getLogger("vllm.kvstore")
@@ -32,8 +32,10 @@ class Unavailable(Exception):
 class Mappings:
     """The chunks of one pool as this process has them mapped."""
 
-    def __init__(self, path: Path, hello: Hello) -> None:
+    def __init__(self, path: Path, hello: Hello, context: int | None) -> None:
+        """`context`: the CUDA context to map device memory into, see `kvstore.memory.context_here`."""
         self.name = path.stem
+        self._context = context
         self._path = path
         self._hello = hello
         self._state = threading.Condition()
@@ -106,6 +108,9 @@ class Mappings:
             except SessionRefused as error:
                 log.error("KV pool %s refuses this worker: %s", self.name, error)
                 pause = _REFUSED_SECONDS
+            except MemoryFailed as error:
+                log.error("KV pool %s cannot be mapped: %s", self.name, error)
+                pause = _REFUSED_SECONDS
             except SpecgenError as error:
                 log.debug("KV pool %s: %s", self.name, error)
             finally:
@@ -114,7 +119,7 @@ class Mappings:
 
     def _serve(self) -> None:
         line = Line(self._path, self._hello, timeout=5.0)
-        self._peer = self._peer or make_peer(line.welcome.kind)
+        self._peer = self._peer or make_peer(line.welcome.kind, self._context)
         line.wait_without_limit()
         with self._state:
             self._line = line

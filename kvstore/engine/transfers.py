@@ -15,6 +15,7 @@ from kvstore.engine.copier import Copier, Place
 from kvstore.engine.mappings import Mappings, Unavailable
 from kvstore.engine.tier import Slot
 from kvstore.geometry import Handle
+from kvstore.memory import context_here
 from kvstore.wire import Hello
 
 log = logging.getLogger("vllm.kvstore")
@@ -41,11 +42,12 @@ class Done:
 
 
 class Transfers:
-    """Both directions of one worker. `submit` and `finished` are called by the engine's thread."""
+    """Both directions of one worker. Made by the engine's thread, which calls `submit` and `finished` as well."""
 
     def __init__(self, folder: Path, hello: Hello, store: Copier, load: Copier) -> None:
         self._folder = folder
         self._hello = hello
+        self._context = context_here()
         self._pools: dict[str, Mappings] = {}
         self._lock = threading.Condition()
         self._done: list[Done] = []
@@ -95,7 +97,7 @@ class Transfers:
     def _look(self) -> None:
         for path in self._folder.glob("*.sock"):
             if path.stem not in self._pools:
-                self._pools[path.stem] = Mappings(path, self._hello)
+                self._pools[path.stem] = Mappings(path, self._hello, self._context)
 
     # One job
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kvstore.memory.base import Mapping, MemoryFailed, Owner, Peer
 
-__all__ = ["KINDS", "Mapping", "MemoryFailed", "Owner", "Peer", "make_owner", "make_peer"]
+__all__ = ["KINDS", "Mapping", "MemoryFailed", "Owner", "Peer", "context_here", "make_owner", "make_peer"]
 
 KINDS = ("shm", "vmm", "ipc")
 
@@ -23,12 +23,30 @@ def make_owner(kind: str, device: str) -> Owner:
     return VirtualOwner(device) if kind == "vmm" else LegacyOwner(device)
 
 
-def make_peer(kind: str) -> Peer:
-    """The side of a process that maps chunks; for device memory, into its current CUDA context."""
+def context_here() -> int | None:
+    """The CUDA context that is current in this thread; None where there is none, as on a host without a GPU.
+
+    A context belongs to a thread, so whoever maps from a thread of its own is told the one of the thread that computes.
+    """
+    from kvstore.memory import driver  # noqa: PLC0415
+
+    try:
+        return driver.current_context()
+    except MemoryFailed:
+        return None
+
+
+def make_peer(kind: str, context: int | None = None) -> Peer:
+    """The side of a process that maps chunks; device memory into the CUDA context given (see `context_here`).
+
+    MemoryFailed where device memory is to be mapped and there is no context.
+    """
     if kind == "shm":
         from kvstore.memory.shm import SharedPeer  # noqa: PLC0415
 
         return SharedPeer()
     from kvstore.memory.cuda import LegacyPeer, VirtualPeer  # noqa: PLC0415
 
-    return VirtualPeer() if kind == "vmm" else LegacyPeer()
+    if context is None:
+        raise MemoryFailed(f"a pool of kind {kind} needs a CUDA context: initialise the device before the KV tier")
+    return VirtualPeer(context) if kind == "vmm" else LegacyPeer(context)

@@ -8,8 +8,6 @@ On a GPU no reader can be kept from writing: access is by device, not by process
 """
 from __future__ import annotations
 
-from ctypes import c_void_p
-
 from kvstore.memory import driver
 from kvstore.memory.base import MemoryFailed, Segment
 
@@ -63,7 +61,7 @@ class VirtualOwner(_Owner):
 
 
 class VirtualMapping:
-    def __init__(self, address: int, size: int, context: c_void_p) -> None:
+    def __init__(self, address: int, size: int, context: int) -> None:
         self.address = address
         self.size = size
         self._context = context
@@ -74,10 +72,10 @@ class VirtualMapping:
 
 
 class VirtualPeer:
-    """Maps into the context that is current where it is made, from whatever thread."""
+    """Maps into `context`, from whatever thread."""
 
-    def __init__(self) -> None:
-        self._context = driver.current_context()
+    def __init__(self, context: int) -> None:
+        self._context = context
 
     def open(self, token: bytes, descriptor: int | None, size: int, *, writable: bool) -> VirtualMapping:
         if descriptor is None:
@@ -119,7 +117,7 @@ class LegacyOwner(_Owner):
 
 
 class LegacyMapping:
-    def __init__(self, address: int, size: int, context: c_void_p) -> None:
+    def __init__(self, address: int, size: int, context: int) -> None:
         self.address = address
         self.size = size
         self._context = context
@@ -130,8 +128,8 @@ class LegacyMapping:
 
 
 class LegacyPeer:
-    def __init__(self) -> None:
-        self._context = driver.current_context()
+    def __init__(self, context: int) -> None:
+        self._context = context
 
     def open(self, token: bytes, descriptor: int | None, size: int, *, writable: bool) -> LegacyMapping:
         driver.use_context(self._context)

@@ -80,24 +80,28 @@ def _uuid(ordinal: int) -> str:
     return f"GPU-{uuid.UUID(bytes=bytes(raw.bytes))}"
 
 
-def retain_context(ordinal: int) -> c_void_p:
+def retain_context(ordinal: int) -> int:
     """The device's primary context, made current for this thread."""
     context = c_void_p()
     call("cuDevicePrimaryCtxRetain", byref(context), c_int(ordinal))
-    use_context(context)
-    return context
+    if not context.value:
+        raise MemoryFailed(f"device {ordinal} has no context")
+    use_context(context.value)
+    return context.value
 
 
-def current_context() -> c_void_p:
+def current_context() -> int:
+    """This thread's; MemoryFailed where it has none."""
     context = c_void_p()
     call("cuCtxGetCurrent", byref(context))
     if not context.value:
         raise MemoryFailed("no CUDA context is current: initialise the device before mapping a pool")
-    return context
+    return context.value
 
 
-def use_context(context: c_void_p) -> None:
-    call("cuCtxSetCurrent", context)
+def use_context(context: int) -> None:
+    """For this thread."""
+    call("cuCtxSetCurrent", c_void_p(context))
 
 
 def current_device() -> int:
