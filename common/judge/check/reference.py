@@ -64,8 +64,9 @@ class Expected:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held on the device."""
-        return sum(t.numel() * t.element_size() for t in (*self.eager, *self.exact) if isinstance(t, torch.Tensor))
+        """Bytes held on the device, those of `spread` among them once it was asked for."""
+        held = flatten([*self.eager, *self.exact, *self.__dict__.get("spread", ())])[1]
+        return sum(t.numel() * t.element_size() for t in held if isinstance(t, torch.Tensor))
 
     @cached_property
     def spread(self) -> tuple[Any, ...]:
@@ -87,9 +88,16 @@ class Expected:
         )
 
     def _nudged(self, draw: int) -> tuple[Any, ...] | None:
+        """None where torch cannot, or has no memory for it."""
         inputs, seed = make_inputs(self.task, self.case, self.device), self.case.seed + 1000 * draw
         model = build_model(self.task, self.case, self.device)
-        return run_wide(nudge_model(model, seed), [nudge(value, seed + i) for i, value in enumerate(inputs)])
+        try:
+            moved = nudge_model(model, seed), [nudge(value, seed + i) for i, value in enumerate(inputs)]
+        except torch.OutOfMemoryError as error:
+            log.info("reference.not_nudged", error=str(error)[:300])
+            torch.cuda.empty_cache()
+            return None
+        return run_wide(*moved)
 
     def _spread_of(self, index: int, moved: list[Any]) -> Any:
         scale, exact = self.scales[index], self.exact[index]
@@ -212,8 +220,8 @@ def nudge(value: Any, seed: int) -> Any:
 
 def _nudged(tensor: torch.Tensor, seed: int) -> torch.Tensor:
     generator = torch.Generator(tensor.device).manual_seed(seed % 2**63)
-    moves = torch.rand(tensor.shape, generator=generator, device=tensor.device, dtype=torch.float64) - 0.5
-    return tensor.double() * (1 + moves * (_NUDGE * torch.finfo(tensor.dtype).eps))
+    moves = torch.rand(tensor.shape, generator=generator, device=tensor.device, dtype=torch.float64)
+    return moves.sub_(0.5).mul_(_NUDGE * torch.finfo(tensor.dtype).eps).add_(1).mul_(tensor)  # in place: it is large
 
 
 def _map_tensors(values: Sequence[Any], change: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:

@@ -1,7 +1,13 @@
-"""Tasks as a judge process keeps them: their cases and references, computed once for many candidates."""
+"""Tasks as a judge process keeps them: their cases and references, computed once for many candidates.
+
+References of large outputs would fill a device. What fits `room` is kept; the rest is computed again for each
+candidate. Candidates go through the cases in one order, so to keep the first ones is best: what was used least recently
+is what is needed next.
+"""
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -26,14 +32,20 @@ from common.messages.campaign import TaskSource
 from common.messages.judgement import Feedback, Outcome
 
 _KEPT = 2
+_SHARE = 16
+"""A task's references take at most this part of the memory: candidates, inputs and fp64 intermediates need the rest."""
 
 
 class KnownTask:
     """One task on one device: `secret` is drawn here and never leaves the process."""
 
-    def __init__(self, task: TaskSource, device: torch.device) -> None:
-        """CandidateEnded with `rejected_task` where no candidate can be judged by it."""
+    def __init__(self, task: TaskSource, device: torch.device, room: int | None = None) -> None:
+        """`room`: bytes of references to keep, by default a sixteenth of the device's memory.
+
+        CandidateEnded with `rejected_task` where no candidate can be judged by it.
+        """
         self.device = device
+        self._room = memory_of(device) // _SHARE if room is None else room
         self.policy: CheckPolicy
         self.module: TaskModule
         try:
@@ -67,10 +79,16 @@ class KnownTask:
         if self._cases is None:
             self._cases = plan_cases(self.module, secret=self._secret)
         for case in self._cases:
-            if case.name not in self._expected:
-                self._expected[case.name] = self.reference(case)
-            if self._expected[case.name].usable:
-                yield self._expected[case.name]
+            expected = self._expected.pop(case.name, None) or self.reference(case)
+            if expected.nbytes <= self._room - self.kept:
+                self._expected[case.name] = expected
+            if expected.usable:
+                yield expected
+
+    @property
+    def kept(self) -> int:
+        """Bytes of the references that are kept."""
+        return sum(expected.nbytes for expected in self._expected.values())
 
     def reference(self, case: Case) -> Expected:
         try:
@@ -93,6 +111,13 @@ class Tasks:
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         return self._known[key]
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of the device's memory, or of the host's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def rejected(reason: str) -> CandidateEnded:
