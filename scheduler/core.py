@@ -45,16 +45,18 @@ from scheduler.watch import Watch
 
 
 class Scheduler:
-    def __init__(self, settings: SchedulerSettings) -> None:
+    """`order` picks what goes next."""
+
+    def __init__(self, settings: SchedulerSettings, order: type[Order] = Order) -> None:
         self.runs: dict[str, Run] = {}
         self.shares = Shares()
         self.estimates = Estimates()
         self.fleet = Fleet(settings)
         self.book = Book(self.shares, self.estimates)
         self._attempts = Attempts(settings, self.book, self.runs)
-        order = Order(settings, self.runs, self.shares)
         self._dispatcher = Dispatcher(
-            settings, self.book, self.runs, self.fleet, self.estimates, order, self._attempts
+            settings, self.book, self.runs, self.fleet, self.estimates, order(settings, self.runs, self.shares),
+            self._attempts,
         )
         self._pools = make_policy(settings)
         self._watch = Watch(settings, self.book, self.fleet, self.estimates, self._pools)

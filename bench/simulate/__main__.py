@@ -1,0 +1,3 @@
+from bench.simulate.command import main
+
+raise SystemExit(main())
