@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from bench.elastic_real import compare, show
-from bench.simulate.bounds import least_seconds, with_load
+from bench.simulate.bounds import least_seconds, with_load, with_runs
 from bench.simulate.figures import Figures
+from bench.simulate.system import System
 from bench.simulate.ways import STEPS, WAYS, play
 from bench.simulate.workload import read
 from bench.simulate.world import World
@@ -28,6 +29,8 @@ from bench.simulate.world import World
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     load: float
     seed: int
+    runs: int
+    iterations: int
     service: float
     least: dict[str, float]
     """Lower bounds of the makespan, seconds."""
@@ -41,7 +44,7 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=100, help="of each run")
     parser.add_argument("--wins", type=float, default=0.2, help="share of passing kernels that end their iteration")
     parser.add_argument("--loads", default="0.6,0.8,0.95")
-    parser.add_argument("--steps-at", type=float, default=0.8, help="offered load at which the steps are compared")
+    parser.add_argument("--steps-at", type=float, default=0.8, help="offered load at which the steps are compared; 0: not")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--real", action="store_true", help="small, with real processes and a real server")
@@ -53,13 +56,13 @@ def main() -> int:
         print(msgspec.json.encode(real).decode()) if args.json else show(real)
         return 0
     world = World(devices=args.devices, runs=args.runs, iterations=args.iterations, wins=args.wins)
-    jobs = [(msgspec.structs.replace(world, seed=seed), load, tuple(WAYS))
-            for load in map(float, args.loads.split(",")) for seed in range(1, args.seeds + 1)]
-    jobs += [(msgspec.structs.replace(world, seed=seed), args.steps_at, tuple(STEPS))
-             for seed in range(1, args.seeds + 1)]
+    worlds = [msgspec.structs.replace(world, seed=seed) for seed in range(1, args.seeds + 1)]
+    jobs: list[tuple[Callable[[World, float], Case], World, float]]
+    jobs = [(ways, world, load) for load in map(float, filter(None, args.loads.split(","))) for world in worlds]
+    jobs += [(steps, world, args.steps_at) for world in worlds if args.steps_at]
     cases = []
     with ProcessPoolExecutor(args.processes) as pool:
-        for done in [pool.submit(case, *job) for job in jobs]:
+        for done in [pool.submit(*job) for job in jobs]:
             cases.append(done.result())
             print(f"{len(cases)} of {len(jobs)}", file=sys.stderr)
     if args.json:
@@ -69,13 +72,22 @@ def main() -> int:
     return 0
 
 
-def case(world: World, load: float, ways: Sequence[str]) -> Case:
-    workload = read()
-    world, free = with_load(world, workload, load)
-    least = least_seconds(world, workload, free)
+def ways(world: World, load: float) -> Case:
+    """The load is reached by longer judging."""
+    world, free = with_load(world, read(), load)
+    return _case(world, load, free, WAYS)
+
+
+def steps(world: World, load: float) -> Case:
+    """With judging as recorded: the load is reached by more runs, each of fewer iterations."""
+    world, free = with_runs(world, read(), load)
+    return _case(world, load, free, tuple(STEPS))
+
+
+def _case(world: World, load: float, free: System, names: Sequence[str]) -> Case:
     return Case(
-        load=load, seed=world.seed, service=round(world.service, 3), least=least,
-        ways={way: play(way, world, workload) for way in ways},
+        load=load, seed=world.seed, runs=world.runs, iterations=world.iterations, service=round(world.service, 3),
+        least=least_seconds(world, read(), free), ways={name: play(name, world, read()) for name in names},
     )
 
 
@@ -89,7 +101,8 @@ def _print(world: World, cases: Sequence[Case]) -> None:
     for load in dict.fromkeys(c.load for c in cases if set(c.ways) == set(WAYS)):
         mine = [c for c in cases if c.load == load and set(c.ways) == set(WAYS)]
         bound = spread([max(c.least.values()) / c.ways["oracle"].seconds for c in mine])
-        print(f"\noffered load {load:.0%}: no scheduler needs less than {bound} of the oracle's makespan")
+        print(f"\noffered load {load:.0%} (judging {spread([c.service for c in mine], '{:.1f}')} times as long as "
+              f"recorded): no scheduler needs less than {bound} of the oracle's makespan")
         print(f"{'':12}{'makespan / oracle':>22}{'busy':>7}{'useful':>8}{'feedback p50':>14}{'p99':>8}{'changes':>9}")
         for way in WAYS:
             figures = [c.ways[way] for c in mine]
@@ -98,13 +111,16 @@ def _print(world: World, cases: Sequence[Case]) -> None:
                   f"{fmean(f.busy for f in figures):7.1%}{fmean(f.useful for f in figures):8.1%}"
                   f"{fmean(f.feedback.p50 for f in figures):12.1f} s{fmean(f.feedback.p99 for f in figures):6.0f} s"
                   f"{fmean(f.reallocations for f in figures):9.0f}")
-    steps = [c for c in cases if set(c.ways) == set(STEPS)]
-    print(f"\nstep by step, at the work that is {steps[0].load:.0%} offered load with speculation")
+    found = [c for c in cases if set(c.ways) == set(STEPS)]
+    if not found:
+        return
+    print(f"\nstep by step, {found[0].runs} runs of {found[0].iterations} iterations, judging as recorded: with "
+          f"speculation {found[0].load:.0%} offered load")
     first = next(iter(STEPS))
     for step in STEPS:
-        gains = [c.ways[first].seconds / c.ways[step].seconds for c in steps]
+        gains = [c.ways[first].seconds / c.ways[step].seconds for c in found]
         more = [c.ways[step].profiled / c.ways[step].seconds * c.ways[first].seconds / c.ways[first].profiled
-                for c in steps]
+                for c in found]
         print(f"{step:34}{spread(gains, '{:.2f}'):>20} x faster, {spread(more, '{:.2f}'):>18} x profiled a second")
 
 

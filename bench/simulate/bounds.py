@@ -44,6 +44,17 @@ def with_load(world: World, workload: Workload, load: float) -> tuple[World, Sys
     return world, system
 
 
+def with_runs(world: World, workload: Workload, load: float) -> tuple[World, System]:
+    """The same by more or fewer runs; there are as many iterations of all runs together."""
+    total = world.runs * world.iterations
+    system = unlimited(world, workload)
+    for _ in range(2):
+        runs = max(1, round(world.runs * load / offered(world, system)))
+        world = msgspec.structs.replace(world, runs=runs, iterations=max(1, round(total / runs)))
+        system = unlimited(world, workload)
+    return world, system
+
+
 def least_seconds(world: World, workload: Workload, system: System) -> dict[str, float]:
     """Lower bounds of the time to the end of the last run, for worlds whose forks do not depend on the load and whose
     winners are drawn (`wins`).
