@@ -24,6 +24,7 @@ from bench.simulate.system import System
 from bench.simulate.ways import STEPS, WAYS, play
 from bench.simulate.workload import read
 from bench.simulate.world import World
+from common.logs import configure
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,12 +45,13 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=100, help="of each run")
     parser.add_argument("--wins", type=float, default=0.2, help="share of passing kernels that end their iteration")
     parser.add_argument("--loads", default="0.6,0.8,0.95")
-    parser.add_argument("--steps-at", type=float, default=0.8, help="offered load at which the steps are compared; 0: not")
+    parser.add_argument("--steps-at", type=float, default=0.8, help="offered load of the steps; 0 leaves them out")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--real", action="store_true", help="small, with real processes and a real server")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    configure("bench")
     if args.real:
         with TemporaryDirectory() as folder:
             real = asyncio.run(compare(Path(folder)))

@@ -19,10 +19,10 @@ from bench.simulate.workload import Draws, read
 from bench.simulate.world import World
 
 SMALL = World(
-    devices=4, runs=3, iterations=3, wins=0.2, burst=2, rate=1500.0, service=0.07, slowdown=0.0, prefill_seconds=0.05,
+    devices=4, runs=3, iterations=4, wins=0.2, burst=3, rate=2500.0, service=0.07, slowdown=0.0, prefill_seconds=0.05,
     poll_seconds=0.05, message_seconds=0.003,
 )
-"""Reasoning of about five seconds, judging of half a second."""
+"""Reasoning of about three seconds, judging of half a second."""
 WAYS = ("static", "published", "elastic")
 
 
