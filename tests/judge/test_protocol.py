@@ -153,12 +153,12 @@ async def test_every_ending_is_an_outcome(judge: Judge, small: TaskSource, devic
     assert len(verdict.feedback.message) < 10_000
 
 
-async def test_the_clock_of_the_judge_counts(judge: Judge, small: TaskSource, device: Device) -> None:
+async def test_a_clock_that_lies_is_told_by_the_judges(judge: Judge, small: TaskSource, device: Device) -> None:
     """It patches every clock it can reach and sleeps."""
     forward = f"time.perf_counter = time.monotonic = lambda: 0.0\ntime.sleep(0.03)\nreturn {RIGHT}"
     profile = await judge.profile(small, Artefact(source=candidate(forward, head=SOCKET)), device)
-    assert profile.measurement is not None, profile.feedback
-    assert profile.measurement.candidate_ms >= 30 and profile.measurement.speedup < 1
+    assert profile.outcome is Outcome.CHEATED and "its own clock says 0 ms" in profile.feedback.summary
+    assert profile.record["clocks"]["judge"] >= 0.03
 
 
 async def test_work_cannot_begin_before_the_clock(judge: Judge, small: TaskSource, device: Device) -> None:

@@ -8,9 +8,9 @@ from common.devices import Device
 from common.judge import JudgeSettings
 from common.judge.lane.arena import HostArena, inline, input_bytes, output_bytes
 from common.judge.lane.ended import CandidateEnded
-from common.judge.lane.profile import Timing
 from common.judge.lane.series import MOST, series_length
 from common.judge.lane.tasks import KnownTask
+from common.judge.lane.timing import Timing
 from common.judge.tree import pack
 from common.messages import Outcome, TaskSource
 from tests.judge.direct import bench_for, candidate_on

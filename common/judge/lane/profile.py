@@ -1,57 +1,29 @@
-"""Profiling: candidate and reference timed in pairs, in processes pinned and limited alike, on new inputs each time.
-
-The judge's clock runs from the order to the moment it holds the outputs. While one side runs the other is frozen; both
-are while inputs are written, so that nothing can be computed ahead. Every timed output is checked.
-"""
+"""Profiling: how much faster a candidate is than eager, what limits it, and whose kernels did the work."""
 from __future__ import annotations
 
-import dataclasses
 import os
-import random
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import torch
 
 from common.judge.attribution import is_library_only, own_share
-from common.judge.check import (
-    Case,
-    Expected,
-    Returned,
-    compare,
-    fresh_case,
-    make_init_inputs,
-    make_inputs,
-    to_feedback,
-)
-from common.judge.faults import JudgeFault
-from common.judge.lane.arena import inline, input_bytes, output_bytes
-from common.judge.lane.candidate import Candidate
+from common.judge.check import Expected, make_inputs
+from common.judge.lane.arena import input_bytes, output_bytes
 from common.judge.lane.desk import Desk
-from common.judge.lane.device_arena import new_arena
-from common.judge.lane.ended import CandidateEnded
-from common.judge.lane.filler import Filler
-from common.judge.lane.paired import Pair, measure, settled
-from common.judge.lane.receive import receive
-from common.judge.lane.series import series_length
+from common.judge.lane.limits import Limits, sentence
+from common.judge.lane.roofline import bandwidth, operations, task_operations
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
-from common.judge.protocol import Done, Kernel, Result
+from common.judge.lane.timing import Timing, ours
+from common.judge.protocol import Kernel
 from common.judge.requests import Profile
-from common.judge.tree import Tree, pack
-from common.logs import get_logger
 from common.messages.judgement import Feedback, Judgement, Measurement, Outcome
 
-log = get_logger()
 _REFERENCE = "\n\nModelNew = Model\n"
-_POISON = 0xFF
-_EMPTY_CALLS = 3
-"""Calls a pair that return what is there already: the path's own time."""
 
 
 def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
@@ -64,15 +36,19 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         started = time.monotonic()
         measurement = timing.run()
         seconds = {"time": time.monotonic() - started}
+        limits = limits_of(known, timing.expected, measurement)
         kernels = timing.trace() if device.kind == "cuda" else None
     labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
     return Judgement(
         outcome=Outcome.PASSED,
-        feedback=Feedback(summary=_summary(measurement)),
+        feedback=Feedback(summary=f"{_summary(measurement)}; {sentence(limits)}"),
         labels=tuple(sorted(labels)),
         measurement=measurement,
         seconds=desk.seconds | seconds,
-        record=timing.record() | kernels_record(kernels, artefact.source) | desk.record(artefact),
+        record={
+            **timing.record(), "limits": limits.record(), **kernels_record(kernels, artefact.source),
+            **desk.record(artefact),
+        },
     )
 
 
@@ -88,176 +64,15 @@ def kernels_record(kernels: tuple[Kernel, ...] | None, source: str) -> dict[str,
     return {"kernels": [msgspec.to_builtins(kernel) for kernel in kernels], "own_share": own_share(kernels, source)}
 
 
-class Turn(NamedTuple):
-    """One side's timed series: seconds a call by the judge's clock and by its own, and what each call returned."""
-
-    seconds: float
-    span: float
-    results: list[tuple[str, list[Returned]]]
-    inputs: list[Tree]
-
-
-class Timing:
-    """Pairs of calls until the interval is narrow enough or the budget is spent."""
-
-    def __init__(self, bench: Bench, known: KnownTask, candidate: Candidate, reference: Candidate) -> None:
-        self._bench = bench
-        self._known = known
-        self._candidate = candidate
-        self._reference = reference
-        self._secret = secrets.token_bytes(32)
-        self._random = random.Random(secrets.randbits(64))
-        self._expected = known.reference(fresh_case(self._secret, 0))
-        self._filler = Filler(known.device)
-        self._spans: list[tuple[float, float]] = []
-        self._pairs: list[Pair] = []
-        self._empty: list[float] = []
-        self._calls = 1
-
-    def run(self) -> Measurement:
-        """CandidateEnded where the candidate fails or a timed output is wrong."""
-        settings = self._bench.settings
-        self._prepare()
-        deadline = time.monotonic() + settings.time_seconds
-        while len(self._pairs) < settings.pairs_most:
-            self._bench.check()
-            self._pair(len(self._pairs) + 1)
-            if len(self._pairs) >= settings.pairs and len(self._pairs) % 4 == 0:
-                result = self._measure()
-                if settled(result, settings.target_width) or time.monotonic() > deadline:
-                    return result
-        return self._measure()
-
-    def trace(self) -> tuple[Kernel, ...]:
-        """The launches of one call apart from the timed ones; none where tracing failed, which is not the candidate's
-        fault."""
-        try:
-            return self._candidate.call(self._candidate.arena.give(self._former), thaw=True, trace=True).done.kernels
-        except CandidateEnded as ended:
-            log.warning("profile.not_traced", reason=ended.feedback.summary)
-            return ()
-
-    def _measure(self) -> Measurement:
-        return measure(self._pairs, self._empty, self._bench.settings.confidence, self._random)
-
-    def _prepare(self) -> None:
-        """Models, arenas and first calls: autotuning and lazy initialisation are over before a clock runs."""
-        case = self._expected.case
-        inputs = make_inputs(self._known.module, case, self._known.device)
-        needed = input_bytes(inputs), output_bytes(self._expected.eager)
-        arguments = pack(make_init_inputs(self._known.module, case), inline)
-        for side in (self._candidate, self._reference):
-            side.share(new_arena(self._known.device, *needed))
-            side.make(case.weight_seed, arguments)
-            for _ in range(2):
-                done = side.call(side.arena.give(inputs)).done
-            side.freeze()
-        self._former = inputs
-        if compare(self._expected, done.spec, receive(self._reference.arena, done, self._expected), self._known.policy):
-            raise JudgeFault("the reference's process and the judge disagree about the task's own result")
-        if self._known.device.type == "cuda":
-            least = min(self._alone(side) for side in (self._candidate, self._reference))
-            free, _ = torch.cuda.mem_get_info(self._known.device)
-            self._lengthen(series_length(least, sum(needed), free), needed)
-
-    def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
-        """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs."""
-        self._calls = calls
-        for side in (self._candidate, self._reference):
-            side.thaw()
-            side.share(new_arena(self._known.device, *(count * calls for count in needed)))
-            side.freeze()
-
-    def _alone(self, side: Candidate) -> float:
-        """About how long one call takes without the path; negative where the path's own noise is longer."""
-        seconds: dict[bool, list[float]] = {True: [], False: []}
-        for empty in (False, True) * 3:
-            seconds[empty].append(side.call(side.arena.give(self._former), thaw=True, empty=empty).seconds)
-            side.freeze()
-        return median(seconds[False]) - median(seconds[True])
-
-    def _pair(self, index: int) -> None:
-        """Both sides on the same new inputs, in random order."""
-        cases = [fresh_case(self._secret, index * self._calls + call) for call in range(self._calls)]
-        series = [make_inputs(self._known.module, case, self._known.device) for case in cases]
-        sides = [self._candidate, self._reference]
-        self._random.shuffle(sides)
-        turns = {side: self._turn(side, series) for side in sides}
-        candidate, reference = turns[self._candidate], turns[self._reference]
-        for case, ours, theirs in zip(cases, reference.results, candidate.results, strict=True):
-            self._compare(case, theirs, ours)
-        self._pairs.append(Pair(reference=reference.seconds, candidate=candidate.seconds))
-        self._spans.append((reference.span, candidate.span))
-        self._former = series[-1]
-
-    def _turn(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        """A side's series, then some of empty calls: only the reference's count, but both processes are used alike."""
-        if side is self._candidate:
-            turn = self._timed(side, series)
-            self._path(side, turn.inputs)
-            return turn
-        with ours():
-            turn = self._timed(side, series)
-            self._empty += self._path(side, turn.inputs)
-        return turn
-
-    def _path(self, side: Candidate, inputs: list[Tree]) -> list[float]:
-        """Seconds of calls that return what is there already."""
-        seconds = []
-        for _ in range(_EMPTY_CALLS):
-            self._filler.run()
-            seconds.append(side.call(inputs[0], more=inputs[1:], thaw=True, empty=True).seconds / self._calls)
-            side.freeze()
-        return seconds
-
-    def _timed(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        """One call on former inputs to warm up, then the timed ones on new inputs."""
-        side.call(side.arena.give(self._former), thaw=True)
-        side.freeze()
-        first, *more = trees = side.arena.give_all(series)
-        side.arena.poison(_POISON)
-        self._filler.run()
-        done, seconds = side.call(first, more=more, thaw=True)
-        side.freeze()
-        results = [(result.spec, receive(side.arena, result, self._expected)) for result in _results(done)]
-        if not side.arena.untouched():
-            raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
-        return Turn(seconds / self._calls, done.span / self._calls, results, trees)
-
-    def _compare(
-        self, case: Case, candidate: tuple[str, list[Returned]], reference: tuple[str, list[Returned]]
-    ) -> None:
-        """A timed output against the reference's own on the same inputs, by the task's error scale."""
-        eager = tuple(output.value for output in reference[1])
-        finding = compare(self._expect(case, eager), *candidate, self._known.policy)
-        if finding:
-            feedback = to_feedback(finding)
-            raise CandidateEnded(
-                finding.outcome, msgspec.structs.replace(feedback, summary=f"in a timed call: {feedback.summary}"),
-                {"finding": finding.record()},
-            )
-
-    def _expect(self, case: Case, eager: tuple[Any, ...]) -> Expected:
-        exact = tuple(_wide(leaf) for leaf in eager)
-        return dataclasses.replace(self._expected, case=case, eager=eager, exact=exact)
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "calls_a_window": self._calls,
-            "pairs_ms": [(1e3 * pair.reference, 1e3 * pair.candidate) for pair in self._pairs],
-            "spans_ms": [(1e3 * reference, 1e3 * candidate) for reference, candidate in self._spans],
-            "path_ms": [1e3 * seconds for seconds in self._empty],
-        }
-
-
-def _results(done: Done) -> list[Done | Result]:
-    return [done, *done.more]
-
-
-def _wide(leaf: Any) -> Any:
-    if not isinstance(leaf, torch.Tensor) or not (leaf.is_floating_point() or leaf.is_complex()):
-        return leaf
-    return leaf.to(torch.complex128 if leaf.is_complex() else torch.float64)
+def limits_of(known: KnownTask, expected: Expected, measurement: Measurement) -> Limits:
+    """Where the candidate is under the device's roofline, which is measured by this process on the cores it has now."""
+    inputs = make_inputs(known.module, expected.case, known.device)
+    dtype = next((x.dtype for x in inputs if isinstance(x, torch.Tensor) and x.is_floating_point()), torch.float32)
+    return Limits(
+        seconds=1e-3 * measurement.candidate_ms, bytes_moved=input_bytes(inputs) + output_bytes(expected.eager),
+        operations=task_operations(known.module, expected.case, known.device), bytes_s=bandwidth(known.device),
+        operations_s=operations(known.device, dtype, known.policy.precision != "fp32"),
+    )
 
 
 @contextmanager
@@ -272,16 +87,6 @@ def on_cores(cores: tuple[int, ...]) -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, before)
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def ours() -> Iterator[None]:
-    """What fails in here is the reference's process, never the candidate."""
-    try:
-        yield
-    except CandidateEnded as ended:
-        said = f"{ended.feedback.summary} {ended.feedback.message[-500:]}"
-        raise JudgeFault(f"the reference's process failed: {said}") from None
 
 
 def _summary(measurement: Measurement) -> str:

@@ -1,0 +1,59 @@
+"""Which clock counts, what cannot be, and what limits a kernel."""
+from __future__ import annotations
+
+import pytest
+import torch
+
+from common.judge.lane.agreement import Clocks, counted, disagreement
+from common.judge.lane.limits import Limits, sentence
+from common.judge.lane.roofline import bandwidth, cache_bytes, floor_seconds, operations
+from common.messages import Measurement
+
+CPU = torch.device("cpu")
+MEASURED = Measurement(
+    speedup=3.0, low=2.8, high=3.2, confidence=0.95, candidate_ms=2.0, reference_ms=6.0, pairs=20
+)
+
+
+@pytest.mark.parametrize(
+    ("clocks", "words"),
+    [
+        (Clocks(judge=2e-3, process=2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, process=0.0, spread=1e-5, floor=0.0), "its own clock says 0 ms a call, the judge's 2 ms"),
+        (Clocks(judge=2e-5, process=0.0, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, process=2e-3, spread=1e-5, floor=2.5e-3), "less than 2.5 ms"),
+        (Clocks(judge=1e-3, process=3e-3, spread=1e-5, floor=2.5e-3), ""),
+    ],
+    ids=["agree", "a part is the path's", "false", "too short to tell", "below the floor", "the slower is above it"],
+)
+def test_what_cannot_be_is_said(clocks: Clocks, words: str) -> None:
+    assert words in disagreement(clocks) and bool(words) == bool(disagreement(clocks))
+
+
+def test_the_slower_clock_counts() -> None:
+    assert counted(MEASURED, Clocks(judge=2e-3, process=2.1e-3, spread=1e-5, floor=0.0)) == MEASURED
+    slower = counted(MEASURED, Clocks(judge=2e-3, process=4e-3, spread=1e-5, floor=0.0))
+    assert (slower.speedup, slower.low, slower.high, slower.candidate_ms) == (1.5, 1.4, 1.6, 4.0)
+    assert slower.reference_ms == MEASURED.reference_ms
+
+
+@pytest.mark.parametrize(
+    ("moved", "done", "bound", "words"),
+    [
+        (8_000_000, 0, "memory", "8 GB/s, 80% of a copy's): at most 1.2x is left"),
+        (1_000_000, 70_000_000, "arithmetic", "70 GFLOP/s, 70% of a product's): at most 1.4x"),
+        (1_000_000, 10_000_000, "neither", "neither memory nor products"),
+        (20_000_000, 0, "memory", "200% of a copy's): at most 1.0x"),
+    ],
+)
+def test_a_kernel_under_the_roofline(moved: int, done: int, bound: str, words: str) -> None:
+    limits = Limits(seconds=1e-3, bytes_moved=moved, operations=done, bytes_s=1e10, operations_s=1e11)
+    assert limits.bound == bound and words in sentence(limits)
+    assert limits.record()["memory_share"] == pytest.approx(moved / 1e7)
+
+
+def test_the_roofline_is_measured() -> None:
+    assert 1e8 < bandwidth(CPU) < 1e13 and 1e8 < operations(CPU, torch.float32, False) < 1e15
+    assert floor_seconds(cache_bytes(CPU), CPU) == 0.0
+    assert floor_seconds(cache_bytes(CPU) + (1 << 30), CPU) == pytest.approx(0.5 * (1 << 30) / bandwidth(CPU))
