@@ -29,7 +29,8 @@ def ending(state: RunState, *, now: float, tokens: int) -> Ending | None:
     running = any(g.ended is None for g in iteration.generations.values())
     unsettled = any(c.settled is None for c in state.of_iteration(iteration.started.iteration))
     if not running and not unsettled:
-        return Ending("answered")
+        main = iteration.generations["main"].ended
+        return Ending("aborted", main.cause) if main and main.reason == "aborted" else Ending("answered")
     return Ending("drained") if now >= answered + state.started.drain_seconds else None
 
 

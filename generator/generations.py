@@ -73,6 +73,15 @@ class Generations:
         self._tasks.pop(name)
         return self.running.pop(name)
 
+    async def abort_one(self, name: str) -> Generation | None:
+        """End one, which stays journaled; None where it has ended by itself."""
+        task = self._tasks.get(name)
+        if task is None or task.done():
+            return None
+        task.cancel()
+        await asyncio.wait([task])
+        return self.ended(name) if task.cancelled() else None
+
     async def abort(self) -> list[Generation]:
         """End all that run; closing a connection aborts its request at the engine. They stay journaled."""
         for task in self._tasks.values():

@@ -4,10 +4,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from typing import Any
 
 from common.bus import Delivery
 from common.logs import get_logger
 from common.messages import (
+    AbortRequest,
     AttemptRevoked,
     CancelRun,
     ForkRequest,
@@ -122,6 +124,8 @@ class IterationDriver:
                 await self._fork(request, delivery.sequence)
             case StopRequest() as request:
                 await self._stop(request, delivery.sequence)
+            case AbortRequest() as request:
+                await self._abort(request, delivery.sequence)
             case CancelRun() as cancel:
                 self._end = Ending("cancelled", cancel.reason)
             case AttemptRevoked() as revoked if revoked.run == self._state.run:
@@ -187,6 +191,20 @@ class IterationDriver:
         else:
             self._end = Ending("stopped", request.candidate, sequence, request.numbers)
 
+    async def _abort(self, request: AbortRequest, sequence: int) -> None:
+        """The iteration goes on: to the outcomes of what was proposed, and then to its end."""
+        if sequence <= self._state.last_request:
+            return
+        if request.iteration != self._number:
+            await self._ignore("abort", request.iteration, "the iteration is not open", sequence)
+        elif (generation := await self._generations.abort_one(request.generation)) is None:
+            await self._ignore("abort", self._number, f"{request.generation} has ended by itself", sequence)
+        else:
+            log.warning("generation.aborted", run=self._state.run, generation=request.generation, reason=request.reason)
+            await self._record_ended(
+                generation, "aborted", request.reason, None, request=sequence, numbers=request.numbers
+            )
+
     async def _ignore(self, kind: str, iteration: int, reason: str, sequence: int) -> None:
         await self._log.record(RequestIgnored, iteration=iteration, kind=kind, reason=reason, request=sequence)
 
@@ -221,7 +239,9 @@ class IterationDriver:
                 GenerationEnded, iteration=self._number, generation=name, reason="failed", cause=cause
             )
 
-    async def _record_ended(self, generation: Generation, reason: str, cause: str, candidate: str | None) -> None:
+    async def _record_ended(
+        self, generation: Generation, reason: str, cause: str, candidate: str | None, **asked: Any
+    ) -> None:
         transcript, usage = generation.transcript, generation.usage
         reasoning, answer = transcript.token_counts()
         await self._log.record(
@@ -229,6 +249,7 @@ class IterationDriver:
             prompt_tokens=usage.prompt if usage else len(generation.prompt.token_ids or ()),
             cached_tokens=usage.cached if usage else None, reasoning_tokens=reasoning, answer_tokens=answer,
             tokens_estimated=not transcript.tokens_known, seconds=generation.seconds(), candidate=candidate,
+            **asked,
         )
 
     # ---- the end

@@ -87,6 +87,7 @@ class RunState:
                 self._generation_started(fact)
             case GenerationEnded():
                 self.iterations[fact.iteration - 1].generations[fact.generation].ended = fact
+                self._handled(fact.request)
             case CandidateProposed():
                 self.candidates[fact.candidate] = Candidate(fact)
                 self.by_digest[fact.digest] = fact.candidate

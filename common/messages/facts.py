@@ -56,8 +56,8 @@ class IterationEnded(Fact, frozen=True, kw_only=True):
 
     iteration: int
     reason: str
-    """`answered` (everything settled), `drained` (the wait ran out), `stopped` (good enough), `budget`, `cancelled`
-    or `failed`."""
+    """`answered` (everything settled), `aborted` (the same where the reasoning led nowhere), `drained` (the wait ran
+    out), `stopped` (good enough), `budget`, `cancelled` or `failed`."""
     cause: str = ""
     """The candidate that stopped it, or the error."""
     request: int | None = None
@@ -101,6 +101,10 @@ class GenerationEnded(Fact, frozen=True, kw_only=True):
     seconds: float = 0.0
     candidate: str | None = None
     """The candidate its answer became or repeated."""
+    request: int | None = None
+    """Stream sequence of the command that ended it."""
+    numbers: dict[str, float] = msgspec.field(default_factory=dict)
+    """What that command rests on."""
 
 
 class CandidateProposed(Fact, frozen=True, kw_only=True):

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from common.messages import (
     CandidateProposed,
     CandidateSettled,
-    GenerationStarted,
-    IterationEnded,
     Judgement,
     Message,
     ResultAccepted,
 )
+from common.report.decisions import sentence_of
 from common.report.evidence import evidence
 from common.report.summary import IterationSummary, Summary, Tokens
 
@@ -104,22 +103,9 @@ def _seconds(value: float | None) -> str:
 
 
 def _decisions(events: Sequence[Message]) -> list[str]:
-    """Each fork and each stop in a sentence, with the numbers it was decided on."""
-    lines = ["## Forks and stops", ""]
-    for event in events:
-        if isinstance(event, GenerationStarted) and event.kind == "fork":
-            position = f"token {event.at_token}" if event.at_token is not None else f"character {event.at_char}"
-            lines.append(
-                f"- Iteration {event.iteration}: `{event.generation}` forked at {position}: "
-                f"{event.reason}{_numbers(event.numbers)}."
-            )
-        if isinstance(event, IterationEnded) and event.reason == "stopped":
-            lines.append(f"- Iteration {event.iteration}: stopped by `{event.cause}`{_numbers(event.numbers)}.")
-    return [*lines, ""] if len(lines) > 2 else [*lines, "None.", ""]
-
-
-def _numbers(numbers: dict[str, float]) -> str:
-    return " (" + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()) + ")" if numbers else ""
+    """Each fork, draft, abort and stop in a sentence, with the numbers it was decided on."""
+    sentences = [f"- {sentence}" for event in events if (sentence := sentence_of(event))]
+    return ["## Forks and stops", "", *(sentences or ["None."]), ""]
 
 
 def _candidates(s: Summary, events: Sequence[Message]) -> list[str]:

@@ -45,7 +45,7 @@ def events() -> list[Message]:
     log.record(GenerationStarted, iteration=1, generation="main", kind="main")
     log.now = 104.0
     log.record(GenerationStarted, iteration=1, generation="f1", kind="fork", parent="main", at_token=40,
-               reason="fence_closed", numbers={"gap": 40.0})
+               reason="fence_closed", numbers={"p": 0.125, "saves_s": 80.0, "gain_s": 10.0, "cost_s": 1.25})
     log.now = 106.0
     log.proposed("c1", origin="fork")
     log.proposed("c2", origin="draft")
@@ -64,7 +64,7 @@ def events() -> list[Message]:
             log.draft(draft)
     log.draft(judge_result(log.state, result(Stage.PROFILE, "c1", judgement(speedup=9.0)), Stage.PROFILE, 4))
     log.now = 120.0
-    numbers = {"speedup": 2.5, "bar": 1.0}
+    numbers = {"speedup": 2.5, "bar": 1.0, "valid_before": 0.0}
     log.record(IterationEnded, iteration=1, reason="stopped", cause="c1", H=(2.5,), numbers=numbers)
     log.record(GenerationEnded, iteration=1, generation="main", reason="aborted", prompt_tokens=50, cached_tokens=0,
                reasoning_tokens=400, answer_tokens=0)
@@ -110,8 +110,9 @@ def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: 
 def test_the_page_says_what_was_decided_on_which_numbers(events: list[Message]) -> None:
     page = render(summarise(events), events)
     assert "median paired speedup 2.50x, 95% interval 2.25 to 2.75 over 20 pairs" in page
-    assert "`f1` forked at token 40: fence_closed (gap 40)." in page
-    assert "stopped by `c1` (speedup 2.5, bar 1)." in page
+    assert "`f1` forked at token 40 because a code block was closed: with a chance of 12.5% it would end the " in page
+    assert "iteration and save 80 s, a gain of 10.00 s at a cost of 1.25 s." in page
+    assert "stopped by `c1`: its 2.50x clears the bar of 1.00x, set by 0 earlier valid kernels." in page
     assert "reasoned and answered for 20.0 s; validation and profiling took 5.0 s (0.25 of" in page
 
 
