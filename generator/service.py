@@ -45,7 +45,7 @@ class _Service:
         assert isinstance(submitted, RunSubmitted)
         try:
             async with self._bus.lease(f"run.{submitted.run}", self._bus.name) as lease:
-                lost = self._tasks.start(_give_up(lease.lost, asyncio.current_task(), submitted.run))
+                lost = self._tasks.start(_give_up(lease.lost, asyncio.current_task(), task))
                 await drive_run(self._bus, self._settings, submitted)
                 lost.cancel()
                 await task.done()
@@ -54,9 +54,11 @@ class _Service:
             await task.retry(HELD_RETRY_SECONDS)
 
 
-async def _give_up(lost: asyncio.Event, driving: asyncio.Task[None] | None, run: str) -> None:
-    """Two generators must not write one log: without the lease this one stops at once."""
+async def _give_up(lost: asyncio.Event, driving: asyncio.Task[None] | None, task: Task) -> None:
+    """Two generators must not write one log: without the lease this one stops at once, and gives the submission back.
+    Otherwise it would be held for as long as this process lives, and nobody would go on with the run."""
     await lost.wait()
-    log.warning("run.lease_lost", run=run)
+    log.warning("run.lease_lost", run=task.subject.rpartition(".")[2])
     if driving is not None:
         driving.cancel()
+    await task.retry(HELD_RETRY_SECONDS)
