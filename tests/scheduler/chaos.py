@@ -84,8 +84,12 @@ class Monkey:
     async def _duplicate(self) -> str:
         """Old messages come again, out of order."""
         pattern = f"{PREFIX}.{self._random.choice(HISTORIES)}.>"
-        stored = [d.message for d in await self._system.bus.history(pattern) if d.message is not None]
-        again: list[Message] = self._random.sample(stored, min(5, len(stored)))
+        stored: dict[str, list[Message]] = {}
+        for delivery in await self._system.bus.history(pattern):
+            if delivery.message is not None:
+                stored.setdefault(type(delivery.message).__name__, []).append(delivery.message)
+        kinds = sorted(stored)
+        again = [self._random.choice(stored[kind]) for kind in self._random.sample(kinds, min(5, len(kinds)))]
         for message in again:
             await self._system.bus.record(message)
         return ", ".join(type(message).__name__ for message in again)
