@@ -25,13 +25,13 @@ class LookupFailed(SpecgenError):
 
 
 async def measure_lookup(
-    model: Path, recorded: Path, proposed: str, logs: Path, *, seconds: float, tiny: bool
+    model: Path, recorded: Path, proposed: str, logs: Path, *, seconds: float, tiny: bool, python: str = sys.executable
 ) -> dict[str, Any]:
-    """What `lookup.py` prints for these numbers of proposed tokens; it begins none after `seconds`."""
+    """What `lookup.py` prints for these numbers of proposed tokens; it begins none after `seconds`. LookupFailed."""
     log = logs / f"lookup-{proposed}.log"
     sizes = ("--context", "8192", "--answers", "2") if tiny else ("--context", "16384", "--answers", "5")
     line = (
-        sys.executable, "-m", "bench.engine.lookup", "--model", str(model), "--recorded", str(recorded), "--proposed",
+        python, "-m", "bench.engine.lookup", "--model", str(model), "--recorded", str(recorded), "--proposed",
         proposed, "--engine", json.dumps(_TINY if tiny else _LARGE), "--seconds", str(seconds), *sizes,
     )
     env = environment(EngineSettings(kv_gib=1), cpu=tiny, local=True) | write_plugin(logs / "plugin")

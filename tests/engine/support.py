@@ -14,7 +14,7 @@ from bench.engine.client import Client
 from bench.engine.plugin import write_plugin
 from common.commands.engine import Ready
 from generator.engine.metrics import Load, fetch
-from tests.pipeline.system import System, system
+from tests.pipeline.system import System, alive, descendants, system
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-engine"
 TINY = ENVIRONMENT / "tiny"
@@ -37,12 +37,19 @@ def require_environment() -> None:
 
 @asynccontextmanager
 async def engine_system(folder: Path, **env: str) -> AsyncIterator[tuple[System, Ready]]:
-    """`specgen up --engine vllm` with the tiny model, few KV blocks, and teacher forcing."""
+    """`specgen up --engine vllm` with the tiny model, few KV blocks and teacher forcing; no process stays behind."""
     state = folder / "state"
     arguments = [f"--engine-arg={a}" for a in ("--max-model-len", CONTEXT, "--num-gpu-blocks-override", BLOCKS)]
     plugin = write_plugin(folder / "plugin")
+    started: list[int] = []
     async with system(state, "--engine", "vllm", "--model", str(TINY), *arguments, env=plugin | env) as up:
         yield up, await ready(up, state / "logs")
+        started += descendants(up.process.pid)
+    for _ in range(int(IDLE_SECONDS / 0.1)):
+        if not alive(started):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"processes {alive(started)} are still there")
 
 
 async def ready(up: System, logs: Path) -> Ready:
