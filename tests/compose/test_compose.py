@@ -1,6 +1,7 @@
 """The compose file: complete, scalable, closed to the host, without secrets."""
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,23 +12,50 @@ from common.bus.streams import store_bytes
 from common.settings import known_sections, variable
 from generator.engine.arguments import command as engine_command
 from generator.engine.settings import EngineSettings
+from kvstore.engine.config import transfer_config
 from tests.compose.files import ROOT, SET, TEXT, VARIABLE, compose, example, ours, services
 
-COORDINATORS = {"generator", "trigger", "scheduler"}
+COORDINATORS = {"generator", "trigger", "scheduler", "kvstore"}
+ENGINES = {"vllm", "vllm-kv"}
 JUDGES = {"validator", "profiler", "validator-gpu", "profiler-gpu"}
 
 
 def test_each_profile_has_every_service_once() -> None:
-    for profile, suffix in (("cpu", ""), ("gpu", "-gpu")):
+    for profile, suffix, more in (
+        ("cpu", "", set()), ("gpu", "-gpu", {"vllm"}), ("gpu-kv", "-gpu", {"vllm-kv", "kvstore"})
+    ):
         running = {name for name, s in services().items() if profile in s.get("profiles", [profile])}
         judges = {f"validator{suffix}", f"profiler{suffix}"}
-        assert running >= {"nats", *COORDINATORS, *judges}
-        assert not running & (JUDGES - judges)
+        assert running == {"nats", "generator", "trigger", "scheduler", *judges, *more}
 
 
 def test_commands_are_the_services_own_modules() -> None:
     for name in COORDINATORS | JUDGES:
         assert services()[name]["command"] == ["python", "-m", name.removesuffix("-gpu")]
+
+
+def test_the_engine_with_the_kv_tier_is_the_other_one_with_the_connector() -> None:
+    """Its arguments and all else; and the pool's sockets are where both look for them."""
+    plain, tier, pool = (services()[name] for name in ("vllm", "vllm-kv", "kvstore"))
+    sockets = pool["environment"]["SPECGEN_KVSTORE_SOCKETS"]
+    *arguments, config = tier["command"]
+    assert arguments == [*plain["command"], "--kv-transfer-config"]
+    assert json.loads(config) == json.loads(transfer_config(sockets))
+    for service in (tier, pool):
+        assert f"kv:{sockets}" in service["volumes"]
+    own = {"profiles", "command", "environment", "volumes"}
+    assert {key: tier[key] for key in tier.keys() - own} == {key: plain[key] for key in plain.keys() - own}
+    shared = {mount.split(":")[1] for mount in tier["volumes"] if mount.startswith("./")}
+    assert shared == {f"{tier['environment']['PYTHONPATH']}/{package}" for package in ("common", "kvstore")}
+
+
+def test_the_pool_lends_what_the_judges_have_and_the_engine_sees_it() -> None:
+    key = "CUDA_VISIBLE_DEVICES"
+    environments = {name: service.get("environment", {}) for name, service in services().items()}
+    visible = {name: str(env[key]) for name, env in environments.items() if key in env}
+    assert visible["kvstore"] == visible["validator-gpu"] == visible["profiler-gpu"]
+    assert visible["vllm-kv"].split(",") == [visible["vllm"], visible["kvstore"]]
+    assert services()["kvstore"]["user"] == "0:0" and "user" not in services()["vllm-kv"]
 
 
 def test_any_service_can_be_scaled() -> None:
@@ -71,7 +99,7 @@ def test_rights_are_dropped_and_only_judges_get_some_back() -> None:
         assert "no-new-privileges:true" in service["security_opt"], name
         assert ("cap_add" in service) == (name in JUDGES), name
         assert service.get("privileged") is None
-        assert service.get("read_only") is True or name == "vllm", name
+        assert service.get("read_only") is True or name in ENGINES, name
 
 
 def test_every_service_that_stays_has_a_check_a_restart_and_bounded_logs() -> None:
@@ -87,7 +115,7 @@ def test_every_service_that_stays_has_a_check_a_restart_and_bounded_logs() -> No
 
 def test_gpus_are_reserved_for_those_who_use_them_and_never_shared_with_the_model() -> None:
     for name, service in services().items():
-        assert ("deploy" in service) == (name.endswith("-gpu") or name == "vllm"), name
+        assert ("deploy" in service) == (name.endswith("-gpu") or name in {*ENGINES, "kvstore"}), name
     assert example()["LLM_GPUS"] != example()["JUDGE_GPUS"]
 
 

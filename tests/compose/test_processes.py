@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -21,7 +22,9 @@ from tests.compose.files import ROOT, SET, services
 
 SMALL = {"SPECGEN_BUS_STREAM_MIB": json.dumps({stream.size: 16 for stream in STREAMS})}
 """The server reserves every stream's limit on its disk: the default limits want 11 GiB of it free."""
-RUNNING = ("generator", "trigger", "scheduler", "validator", "profiler")
+POOL = {"SPECGEN_KVSTORE_KIND": "shm", "SPECGEN_KVSTORE_MOST_MIB": "64"}
+"""Of this host's memory, as there is no GPU."""
+RUNNING = ("generator", "trigger", "scheduler", "validator", "profiler", "kvstore")
 DEADLINE = 90.0
 
 
@@ -70,9 +73,10 @@ def bus(tmp_path: Path) -> Iterator[tuple[dict[str, str], int]]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("SPECGEN_")} | SET | SMALL
     env |= {"SPECGEN_BUS_URL": f"nats://127.0.0.1:{port}", "SPECGEN_JUDGE_CACHE": str(tmp_path / "cache")}
     config = server_config(tmp_path, port, monitor)
-    with process([find_binary(), "--config", str(config)], tmp_path / "nats.log", env) as server:
+    command = [find_binary(), "--config", str(config)]
+    with TemporaryDirectory(prefix="kv") as sockets, process(command, tmp_path / "nats.log", env) as server:
         until(lambda: server.poll() is None and "Server is ready" in (tmp_path / "nats.log").read_text(), "server")
-        yield env, monitor
+        yield env | POOL | {"SPECGEN_KVSTORE_SOCKETS": sockets}, monitor
 
 
 def test_every_service_starts_works_together_and_is_healthy_while_it_runs(
