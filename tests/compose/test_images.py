@@ -57,8 +57,10 @@ def test_requirements_of_a_package_without_extras_are_all_pinned() -> None:
         assert re.search(rf"^{re.escape(name)}==", pinned, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("module", ["generator.service", "trigger.service", "scheduler.service", "kvstore.service", "common.cli",
-                                    "common.commands.submit", "common.commands.run", "generator.replay.command"])
+@pytest.mark.parametrize("module", [
+    "generator.service", "trigger.service", "scheduler.service", "kvstore.service", "common.cli",
+    "common.commands.submit", "common.commands.run", "generator.replay.command",
+])
 def test_coordinators_import_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
