@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -19,6 +21,7 @@ NAME = "check"
 HELP = "judge one kernel against a task: right or wrong, and how fast"
 EXAMPLES = """\
   specgen check examples/cauchy_smoother/task.py runs/mine/best.py
+  specgen check task.py kernel.py --explain
   specgen check task.py kernel.py --precision tf32 --json"""
 
 
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="what to judge on (default: settings, cpu)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest precision allowed")
     parser.add_argument("--no-profile", action="store_true", help="the verdict only")
+    parser.add_argument("--explain", action="store_true", help="how verdict and figure came about, case by case")
     parser.add_argument("--json", action="store_true", help="everything found, as one JSON object")
 
 
@@ -53,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     except JudgeFault as fault:
         raise UsageError(f"could not judge: {fault}") from None
     print(msgspec.json.encode(checked).decode() if args.json else text(checked))
+    if args.explain and not args.json:
+        print("\n".join(["", *explanation(checked)]))
     return 0 if checked.passed else 1
 
 
@@ -87,3 +93,30 @@ def text(checked: Checked) -> str:
     steps = {**checked.verdict.seconds, **(checked.profile.seconds if checked.profile else {})}
     lines.append("seconds: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps.items()))
     return "\n".join(lines)
+
+
+def explanation(checked: Checked) -> Iterator[str]:
+    """The evidence behind the verdict and the figure, from the records."""
+    ratios = checked.verdict.record.get("error_ratios", {})
+    if ratios:
+        yield "error against fp64 as a multiple of eager's own, by kind of inputs (limits: docs/error_ratio.md):"
+    for case, values in ratios.items():
+        yield f"  {case:<16} {', '.join(f'{ratio:.2f}' for ratio in values)}"
+    record = checked.profile.record if checked.profile else {}
+    if pairs := record.get("pairs_ms"):
+        yield (
+            f"{len(pairs)} pairs of {record['calls_a_window']} calls; an empty call takes "
+            f"{median(record['path_ms']):.4g} ms, which is taken off (docs/timing.md):"
+        )
+        for (reference, candidate), (_, span) in zip(pairs, record["spans_ms"], strict=True):
+            yield f"  eager {reference:9.4g} ms   kernel {candidate:9.4g} ms   its own clock {span:9.4g} ms"
+    if limits := record.get("roofline"):
+        yield (
+            f"under the roofline: {limits['memory_share']:.0%} of a copy's {limits['bytes_s'] / 1e9:.3g} GB/s, "
+            f"{limits['arithmetic_share']:.0%} of a product's {limits['operations_s'] / 1e9:.3g} GFLOP/s"
+        )
+    for kernel in record.get("kernels", ()):
+        yield (
+            f"  {1e6 * kernel['seconds']:8.1f} us  {kernel['name'][:60]}  grid {kernel['grid']} block "
+            f"{kernel['block']} registers {kernel['registers']} shared {kernel['shared']}"
+        )

@@ -18,22 +18,23 @@ MEASURED = Measurement(
 @pytest.mark.parametrize(
     ("clocks", "words"),
     [
-        (Clocks(judge=2e-3, process=2e-3, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=2e-3, process=0.0, spread=1e-5, floor=0.0), "its own clock says 0 ms a call, the judge's 2 ms"),
-        (Clocks(judge=2e-5, process=0.0, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=2e-3, process=2e-3, spread=1e-5, floor=2.5e-3), "less than 2.5 ms"),
-        (Clocks(judge=1e-3, process=3e-3, spread=1e-5, floor=2.5e-3), ""),
+        (Clocks(judge=2e-3, quartile=2e-3, process=2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, quartile=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, quartile=2e-3, process=0.0, spread=1e-5, floor=0.0), "its own clock says 0 ms a call, the judge's 2 ms"),
+        (Clocks(judge=2e-5, quartile=2e-5, process=0.0, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=6e-3, quartile=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, quartile=2e-3, process=2e-3, spread=1e-5, floor=2.5e-3), "less than 2.5 ms"),
+        (Clocks(judge=1e-3, quartile=1e-3, process=3e-3, spread=1e-5, floor=2.5e-3), ""),
     ],
-    ids=["agree", "a part is the path's", "false", "too short to tell", "below the floor", "the slower is above it"],
+    ids=["agree", "a part is the path's", "false", "too short to tell", "waits to be run", "below the floor", "the slower is above it"],
 )
 def test_what_cannot_be_is_said(clocks: Clocks, words: str) -> None:
     assert words in disagreement(clocks) and bool(words) == bool(disagreement(clocks))
 
 
 def test_the_slower_clock_counts() -> None:
-    assert counted(MEASURED, Clocks(judge=2e-3, process=2.1e-3, spread=1e-5, floor=0.0)) == MEASURED
-    slower = counted(MEASURED, Clocks(judge=2e-3, process=4e-3, spread=1e-5, floor=0.0))
+    assert counted(MEASURED, Clocks(judge=2e-3, quartile=2e-3, process=2.1e-3, spread=1e-5, floor=0.0)) == MEASURED
+    slower = counted(MEASURED, Clocks(judge=2e-3, quartile=2e-3, process=4e-3, spread=1e-5, floor=0.0))
     assert (slower.speedup, slower.low, slower.high, slower.candidate_ms) == (1.5, 1.4, 1.6, 4.0)
     assert slower.reference_ms == MEASURED.reference_ms
 

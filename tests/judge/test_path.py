@@ -35,7 +35,7 @@ async def test_a_right_kernel_passes_and_is_faster_than_eager(judge: Judge, task
     assert measured.low <= measured.speedup <= measured.high
     assert measured.speedup > 1.0
     assert measured.pairs == len(profile.record["pairs_ms"])
-    assert profile.record["limits"]["bytes_moved"] > 0 and "of a copy's" in profile.feedback.summary
+    assert profile.record["roofline"]["bytes_moved"] > 0 and "of a copy's" in profile.feedback.summary
 
 
 @pytest.mark.alone

@@ -1,14 +1,15 @@
 """Whether the clocks agree on a candidate's time, and which of them counts. Pure.
 
-With J the judge's median time of a call less the path's, S the median span that the candidate's own process reports
-less that of an empty call, N the spread of the path (its interquartile range) and F the least time in which outputs
-of that size can be written:
+With J the judge's median time of a call less the path's, Q the lower quartile of the same, S the median span that the
+candidate's own process reports less that of an empty call, N the spread of the path (its interquartile range) and F the
+least time in which outputs of that size can be written:
 
-    S < J / 2 - 4 N      the process's clock lies: `cheated`
+    S < Q / 2 - 4 N      the process's clock lies: `cheated`
     max(J, S) < F        nothing can be that fast: `cheated`
     S > 1.1 J + 4 N      the slower one counts: the measurement is scaled by J / S
     otherwise            J counts
 
+On a busy host J holds the time a process waits to be run, which its own clock does not see; Q holds little of that.
 The judge's clock is the figure; the process's is evidence. An honest process sees what the judge sees but for the path.
 """
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Clocks(NamedTuple):
     """Seconds a call."""
 
     judge: float
+    quartile: float
     process: float
     spread: float
     floor: float
@@ -33,8 +35,8 @@ class Clocks(NamedTuple):
 
 def disagreement(clocks: Clocks) -> str:
     """What cannot be, in words; empty where it can."""
-    judge, process, spread, floor = clocks
-    if process < _FALSE * judge - _SPREADS * spread:
+    judge, quartile, process, spread, floor = clocks
+    if process < _FALSE * quartile - _SPREADS * spread:
         return f"its own clock says {1e3 * process:.4g} ms a call, the judge's {1e3 * judge:.4g} ms"
     if max(judge, process) < floor:
         return (

@@ -46,7 +46,7 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         measurement=measurement,
         seconds=desk.seconds | seconds,
         record={
-            **timing.record(), "limits": limits.record(), **kernels_record(kernels, artefact.source),
+            **timing.record(), "roofline": limits.record(), **kernels_record(kernels, artefact.source),
             **desk.record(artefact),
         },
     )

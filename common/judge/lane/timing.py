@@ -34,7 +34,7 @@ from common.judge.lane.candidate import Candidate
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.filler import Filler
-from common.judge.lane.paired import Pair, measure, settled
+from common.judge.lane.paired import Pair, measure, net, settled
 from common.judge.lane.receive import receive
 from common.judge.lane.roofline import floor_seconds
 from common.judge.lane.series import series_length
@@ -106,9 +106,10 @@ class Timing:
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
-        quarters = quantiles(self._empty, n=4)
+        path, quarters = median(self._empty), quantiles(self._empty, n=4)
         clocks = Clocks(
             judge=1e-3 * measurement.candidate_ms,
+            quartile=quantiles((net(pair.candidate, path) for pair in self._pairs), n=4)[0],
             process=median(span for _, span in self._spans) - median(self._empty_spans),
             spread=quarters[2] - quarters[0],
             floor=floor_seconds(output_bytes(self.expected.eager), self._known.device),

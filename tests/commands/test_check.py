@@ -1,0 +1,23 @@
+"""`specgen check` on one kernel: the verdict, the figure, and how both came about."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.pipeline.recordings import TASK, kernel
+from tests.pipeline.test_run import specgen
+
+
+def test_a_verdict_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(TASK)
+    (tmp_path / "right.py").write_text(kernel("passed", 1))
+    done = specgen("check", tmp_path / "task.py", tmp_path / "right.py", "--explain")
+    assert done.returncode == 0, done.stderr
+    for words in ("passed:", "error against fp64", "own ", "its own clock", "under the roofline"):
+        assert words in done.stdout
+
+
+def test_a_wrong_kernel_exits_with_one(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(TASK)
+    (tmp_path / "wrong.py").write_text(kernel("wrong_values", 1))
+    done = specgen("check", tmp_path / "task.py", tmp_path / "wrong.py", "--explain")
+    assert done.returncode == 1 and done.stdout.startswith("wrong_values:")
