@@ -20,13 +20,13 @@ MEASURED = Measurement(
     [
         (Clocks(judge=2e-3, quartile=2e-3, process=2e-3, spread=1e-5, floor=0.0), ""),
         (Clocks(judge=2e-3, quartile=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=2e-3, quartile=2e-3, process=0.0, spread=1e-5, floor=0.0), "its own clock says 0 ms a call, the judge's 2 ms"),
+        (Clocks(judge=2e-3, quartile=2e-3, process=0.0, spread=1e-5, floor=0.0), "says 0 ms a call, the judge's 2 ms"),
         (Clocks(judge=2e-5, quartile=2e-5, process=0.0, spread=1e-5, floor=0.0), ""),
         (Clocks(judge=6e-3, quartile=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
         (Clocks(judge=2e-3, quartile=2e-3, process=2e-3, spread=1e-5, floor=2.5e-3), "less than 2.5 ms"),
         (Clocks(judge=1e-3, quartile=1e-3, process=3e-3, spread=1e-5, floor=2.5e-3), ""),
     ],
-    ids=["agree", "a part is the path's", "false", "too short to tell", "waits to be run", "below the floor", "the slower is above it"],
+    ids=["agree", "partly the path", "false", "too short to tell", "waits to be run", "below the floor", "slower"],
 )
 def test_what_cannot_be_is_said(clocks: Clocks, words: str) -> None:
     assert words in disagreement(clocks) and bool(words) == bool(disagreement(clocks))
