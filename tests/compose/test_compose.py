@@ -15,14 +15,14 @@ from generator.engine.settings import EngineSettings
 from kvstore.engine.config import transfer_config
 from tests.compose.files import ROOT, SET, TEXT, VARIABLE, compose, example, ours, services
 
-COORDINATORS = {"generator", "trigger", "scheduler", "kvstore"}
+COORDINATORS = {"generator", "trigger", "scheduler", "kvstore-gpu"}
 ENGINES = {"vllm", "vllm-kv"}
 JUDGES = {"validator", "profiler", "validator-gpu", "profiler-gpu"}
 
 
 def test_each_profile_has_every_service_once() -> None:
     for profile, suffix, more in (
-        ("cpu", "", set()), ("gpu", "-gpu", {"vllm"}), ("gpu-kv", "-gpu", {"vllm-kv", "kvstore"})
+        ("cpu", "", set()), ("gpu", "-gpu", {"vllm"}), ("gpu-kv", "-gpu", {"vllm-kv", "kvstore-gpu"})
     ):
         running = {name for name, s in services().items() if profile in s.get("profiles", [profile])}
         judges = {f"validator{suffix}", f"profiler{suffix}"}
@@ -36,7 +36,7 @@ def test_commands_are_the_services_own_modules() -> None:
 
 def test_the_engine_with_the_kv_tier_is_the_other_one_with_the_connector() -> None:
     """Its arguments and all else; and the pool's sockets are where both look for them."""
-    plain, tier, pool = (services()[name] for name in ("vllm", "vllm-kv", "kvstore"))
+    plain, tier, pool = (services()[name] for name in ("vllm", "vllm-kv", "kvstore-gpu"))
     sockets = pool["environment"]["SPECGEN_KVSTORE_SOCKETS"]
     *arguments, config = tier["command"]
     assert arguments == [*plain["command"], "--kv-transfer-config"]
@@ -53,9 +53,9 @@ def test_the_pool_lends_what_the_judges_have_and_the_engine_sees_it() -> None:
     key = "CUDA_VISIBLE_DEVICES"
     environments = {name: service.get("environment", {}) for name, service in services().items()}
     visible = {name: str(env[key]) for name, env in environments.items() if key in env}
-    assert visible["kvstore"] == visible["validator-gpu"] == visible["profiler-gpu"]
-    assert visible["vllm-kv"].split(",") == [visible["vllm"], visible["kvstore"]]
-    assert services()["kvstore"]["user"] == "0:0" and "user" not in services()["vllm-kv"]
+    assert visible["kvstore-gpu"] == visible["validator-gpu"] == visible["profiler-gpu"]
+    assert visible["vllm-kv"].split(",") == [visible["vllm"], visible["kvstore-gpu"]]
+    assert services()["kvstore-gpu"]["user"] == "0:0" and "user" not in services()["vllm-kv"]
 
 
 def test_any_service_can_be_scaled() -> None:
@@ -115,7 +115,7 @@ def test_every_service_that_stays_has_a_check_a_restart_and_bounded_logs() -> No
 
 def test_gpus_are_reserved_for_those_who_use_them_and_never_shared_with_the_model() -> None:
     for name, service in services().items():
-        assert ("deploy" in service) == (name.endswith("-gpu") or name in {*ENGINES, "kvstore"}), name
+        assert ("deploy" in service) == (name.endswith("-gpu") or name in ENGINES), name
     assert example()["LLM_GPUS"] != example()["JUDGE_GPUS"]
 
 

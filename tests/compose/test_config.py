@@ -27,7 +27,7 @@ def words(command: Any) -> list[str]:
 @pytest.mark.parametrize(("profile", "more"), [
     ("cpu", {"validator", "profiler"}),
     ("gpu", {"validator-gpu", "profiler-gpu", "vllm"}),
-    ("gpu-kv", {"validator-gpu", "profiler-gpu", "vllm-kv", "kvstore"}),
+    ("gpu-kv", {"validator-gpu", "profiler-gpu", "vllm-kv", "kvstore-gpu"}),
     ("replay", {"replay"}),
 ])
 def test_a_profile_starts_these(profile: str, more: set[str]) -> None:

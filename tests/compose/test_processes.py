@@ -24,7 +24,7 @@ SMALL = {"SPECGEN_BUS_STREAM_MIB": json.dumps({stream.size: 16 for stream in STR
 """The server reserves every stream's limit on its disk: the default limits want 11 GiB of it free."""
 POOL = {"SPECGEN_KVSTORE_KIND": "shm", "SPECGEN_KVSTORE_MOST_MIB": "64"}
 """Of this host's memory, as there is no GPU."""
-RUNNING = ("generator", "trigger", "scheduler", "validator", "profiler", "kvstore")
+RUNNING = ("generator", "trigger", "scheduler", "validator", "profiler", "kvstore-gpu")
 DEADLINE = 90.0
 
 
