@@ -161,7 +161,8 @@ def _print_end(summary: Summary, folder: Path) -> None:
         folder = folder.relative_to(Path.cwd())
     if summary.best:
         b = summary.best
-        print(f"\nbest: {b.speedup:.2f}x of eager ({b.low:.2f} to {b.high:.2f}), {folder / 'best.py'}")
+        slower = "" if b.speedup > 1.0 else "nothing faster than eager; "
+        print(f"\n{slower}best: {b.speedup:.2f}x of eager ({b.low:.2f} to {b.high:.2f}), {folder / 'best.py'}")
     else:
         cause = f": {summary.cause}" if summary.cause else ""
         print(f"\nno valid kernel (ended by {summary.reason}{cause})")
