@@ -7,9 +7,11 @@ ablation: the same forks, with no tier, with vLLM's host offload, and with a sha
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -42,11 +44,20 @@ def simulate(
     return Simulation(reasonings, costs, tier, replicas=replicas, budget=budget, tier_budget=tier_budget).run()
 
 
-def row(tier: str, budget: int, outcome: Outcome) -> str:
-    wait = statistics.median(outcome.fork_seconds) if outcome.fork_seconds else 0.0
+def facts(tier: Tier, budget: int, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "budget_tokens": budget, "tier": tier, "recomputed_share": outcome.recomputed_share,
+        "prefix_tokens": outcome.prefix_tokens, "loaded_tokens": outcome.loaded, "preempted": outcome.preempted,
+        "fork_seconds_p50": statistics.median(outcome.fork_seconds) if outcome.fork_seconds else None,
+        "seconds": outcome.seconds,
+    }
+
+
+def row(found: dict[str, Any]) -> str:
     return (
-        f"{budget:>9,} {tier:>5} {outcome.recomputed_share:>11.1%} {outcome.loaded:>12,} {outcome.preempted:>9} "
-        f"{wait:>9.1f} {outcome.seconds:>9.1f}"
+        f"{found['budget_tokens']:>9,} {found['tier']:>5} {found['recomputed_share']:>11.1%} "
+        f"{found['loaded_tokens']:>12,} {found['preempted']:>9} {found['fork_seconds_p50']:>10.1f} "
+        f"{found['seconds']:>9.1f}"
     )
 
 
@@ -66,34 +77,46 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="tokens of each replica's cache")
     parser.add_argument("--tier", type=int, default=400_000, help="tokens of the tier; host offload divides them")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     parser.add_argument("--costs", type=Path, help="JSON with other figures than those of bench/kv/costs.py")
     args = parser.parse_args()
     try:
-        return table(args)
+        return measure(args)
     except SpecgenError as error:
         print(f"kv_pressure: {error}")
         return 2
 
 
-def table(args: argparse.Namespace) -> int:
+def measure(args: argparse.Namespace) -> int:
     files = args.traces or default_files(REASONING[:1])
     if not files:
         raise UsageError("there are no recorded reasonings: name files of them")
     costs = read_costs(args.costs)
     found = [reasoning(trace) for trace in load(files) if trace.tokens]
     reasonings = [r for r in found if r.forks][: args.runs]
+    if not reasonings:
+        raise UsageError("no recorded reasoning has a complete kernel in it, so none is forked")
     longest = PROMPT + max(r.tokens + max(answer for _, answer in r.forks) for r in reasonings)
-    print(f"{len(reasonings)} reasonings on {args.replicas} replicas, {sum(len(r.forks) for r in reasonings)} forks")
-    print("   budget  tier  recomputed       loaded preempted fork s p50  total s")
+    if small := [budget for budget in args.budgets if budget < longest]:
+        raise UsageError(f"the longest request needs {longest:,} tokens: no budget of {small[0]:,} serves it")
+    forks = sum(len(r.forks) for r in reasonings)
+    if not args.json:
+        print(f"{len(reasonings)} reasonings on {args.replicas} replicas, {forks} forks")
+        print("   budget  tier  recomputed       loaded preempted fork s p50   total s")
+    rows = []
     for budget in args.budgets:
-        if budget < longest:
-            print(f"{budget:>9,}  the longest request needs {longest:,}")
-            continue
         for tier in TIERS:
-            outcome = simulate(
+            rows.append(facts(tier, budget, simulate(
                 reasonings, costs, tier, replicas=args.replicas, budget=budget, tier_budget=args.tier
-            )
-            print(row(tier, budget, outcome), flush=True)
+            )))
+            if not args.json:
+                print(row(rows[-1]), flush=True)
+    if args.json:
+        told = {
+            "reasonings": len(reasonings), "forks": forks, "replicas": args.replicas, "tier_tokens": args.tier,
+            "costs": msgspec.to_builtins(costs), "rows": rows,
+        }
+        print(json.dumps(told))
     return 0
 
 

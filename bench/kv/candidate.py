@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from bench.kv.child import pool_child
-from bench.kv.gear import Worker, keys, report, uuid
+from bench.kv.gear import LENDER, Worker, keys, report, uuid
 
 MARGIN = 6 * 2**30
 """Left for the contexts of pool, worker and candidate."""
 _CANDIDATE = """
 import sys, torch
-held = torch.empty(int(sys.argv[1]), dtype=torch.uint8, device="cuda").fill_(1)
+held = torch.empty(int(sys.argv[1]), dtype=torch.uint8, device=sys.argv[2]).fill_(1)
 print(int(held[::2**20].sum()), flush=True)
 """
 
@@ -30,7 +30,7 @@ def main() -> None:
         before = pool.wait_chunks(128)
         worker = Worker(folder, 2_048)
         worker.store(keys(2_048))
-        need = torch.cuda.get_device_properties(0).total_memory - MARGIN - _held(worker)
+        need = torch.cuda.get_device_properties(LENDER).total_memory - MARGIN - _held(worker)
         refused = _run(need)
         since = time.perf_counter()
         reserved = pool.ask("reserve", bytes=need)
@@ -49,12 +49,16 @@ def main() -> None:
 
 
 def _held(worker: Worker) -> int:
+    """Of the lender's memory: the engine's own KV where both are one GPU."""
+    if LENDER:
+        return 0
     return sum(region.numel() for region in worker.regions)
 
 
 def _run(size: int) -> dict[str, object]:
     """The candidate's own process; without a reservation it is expected to find too little."""
-    done = subprocess.run([sys.executable, "-c", _CANDIDATE, str(size)], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-c", _CANDIDATE, str(size), f"cuda:{LENDER}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return {"code": done.returncode, "error": done.stderr.strip().splitlines()[-1:] if done.returncode else ""}
 
 

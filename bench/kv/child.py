@@ -35,8 +35,14 @@ class PoolChild:
                 return status
         raise RuntimeError(f"the pool has {status['chunks']} of {chunks} chunks: {status}")
 
+    def kill(self) -> None:
+        """As a crash would: kill -9."""
+        self._process.kill()
+        self._process.wait(30)
+
     def end(self) -> None:
-        self._stdin.close()
+        if self._process.poll() is None:
+            self._stdin.close()
         self._process.wait(30)
 
     def _answer(self, do: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Bytes per second of store and load against the device's own copy, for both kinds of device memory.
 
-The ceiling is a plain device-to-device copy of the same bytes in the same process, read and written once, as ours are.
+The ceiling is a plain copy of the same bytes in the same process, read and written once, as ours are: within the
+device, or where another one lends the memory, from that one (loads) and to it (stores).
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 
 from bench.kv.child import PoolChild, pool_child
-from bench.kv.gear import Worker, keys, report, timed, uuid
+from bench.kv.gear import LENDER, Worker, keys, report, timed, uuid
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
         grown = pool.wait_chunks(24)
         worker = Worker(folder, blocks, cross_layers=not args.layers_apart)
         names = keys(blocks)
-        ceiling = _ceiling(worker)
+        into, out = _ceilings(worker)
         first = worker.store(names)
         saved = [region.clone() for region in worker.regions]
         for region in worker.regions:
@@ -39,19 +40,21 @@ def main() -> None:
         store = statistics.median(stores[1:])
         report(
             "copies", kind=args.kind, layers_apart=args.layers_apart, bytes=size, right=right,
-            failed=[failed for _, failed in loads], ceiling_bytes_s=ceiling,
-            first_store_seconds=first, load_seconds=load, load_bytes_s=size / load, load_share=size / load / ceiling,
-            store_bytes_s=256 * worker.payload / store, store_share=256 * worker.payload / store / ceiling,
+            failed=[failed for _, failed in loads], ceiling_bytes_s={"load": into, "store": out},
+            first_store_seconds=first, load_seconds=load, load_bytes_s=size / load, load_share=size / load / into,
+            store_bytes_s=256 * worker.payload / store, store_share=256 * worker.payload / store / out,
             pool=grown,
         )
         _revoke(pool, worker, args.kind)
         worker.close()
 
 
-def _ceiling(worker: Worker) -> float:
-    source = worker.regions[0].flatten()
-    target = torch.empty_like(source)
-    return source.numel() / timed(lambda: target.copy_(source))
+def _ceilings(worker: Worker) -> tuple[float, float]:
+    """Bytes per second from the lender's memory and to it."""
+    ours = worker.regions[0].flatten()
+    lent = torch.empty_like(ours, device=f"cuda:{LENDER}")
+    size = ours.numel()
+    return size / timed(lambda: ours.copy_(lent)), size / timed(lambda: lent.copy_(ours))
 
 
 def _revoke(pool: PoolChild, worker: Worker, kind: str) -> None:

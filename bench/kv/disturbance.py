@@ -1,6 +1,7 @@
-"""A 50 µs and a 1 ms kernel timed with no traffic, with traffic that the pool pauses, and with traffic forced on.
+"""What copies of a pool's blocks do to timings: with no traffic, with traffic that is paused, with traffic forced on.
 
-The traffic is loads from the pool by another process, one after the other: `--traffic FOLDER` is that process.
+Timed are kernels of about 50 µs and 1 ms, bound by memory and by arithmetic. The traffic is loads from the pool by
+another process, one after the other: `--traffic FOLDER` is that process.
 """
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 
 from bench.kv.child import PoolChild, pool_child
-from bench.kv.gear import Worker, keys, once, report, uuid
+from bench.kv.gear import LENDER, Worker, keys, once, report, uuid
 
 BLOCKS = 512
 
@@ -45,12 +46,15 @@ def measure(name: str, work: Callable[[], object], repeats: int) -> dict[str, ob
 
 
 def series(label: str, **more: object) -> None:
-    size = 2**25
-    x, y = (torch.empty(size, device="cuda") for _ in range(2))
-    small = x[: size // 4]
+    """Sums of 64 MiB and 1 GiB (each read and written once) and bf16 products of square matrices."""
+    x, y = (torch.empty(2**28, device="cuda") for _ in range(2))
+    a, b = (torch.ones(6_656, 6_656, dtype=torch.bfloat16, device="cuda") for _ in range(2))
+    few, less = 2**24, (slice(2_560), slice(2_560))
     for name, work, repeats in (
-        ("50us", lambda: torch.add(small, 1.0, out=y[: size // 4]), 400),
-        ("1ms", lambda: [torch.add(x, 1.0, out=y) for _ in range(10)], 200),
+        ("sum of 64 MiB", lambda: torch.add(x[:few], 1.0, out=y[:few]), 400),
+        ("sum of 1 GiB", lambda: torch.add(x, 1.0, out=y), 200),
+        ("product of 2,560", lambda: a[less] @ b[less], 400),
+        ("product of 6,656", lambda: a @ b, 200),
     ):
         measure(name, work, 20)
         report("disturbance", traffic=label, **measure(name, work, repeats), **more)
@@ -64,6 +68,7 @@ def main() -> None:
     if args.traffic:
         traffic(args.traffic)
         return
+    torch.cuda.set_device(LENDER)
     folder = Path(tempfile.mkdtemp(prefix="kv-"))
     with pool_child(folder, "--kind", args.kind, "--device", uuid(), "--most-mib", "4096") as pool:
         pool.wait_chunks(16)

@@ -23,21 +23,19 @@ LAYERS, PAGE = 36, 65_536
 """Qwen3-8B in bf16: 16 tokens of a layer are 8 heads * 128 * 2 (K, V) * 2 bytes * 16; see bench/engine/model.py."""
 TOKENS = 16
 _KNOWN_SECONDS = 5.0
+LENDER = int(os.environ.get("KV_BENCH_LENDER", "0"))
+"""The GPU that lends its memory and runs what is timed; the engine's side is always on the first."""
 
 
 def uuid() -> str:
-    """The first GPU's, without a context on it."""
+    """The lending GPU's, without a context on it."""
     query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[LENDER]
 
 
 def report(part: str, **found: Any) -> None:
-    """One JSON line on stdout, and in $OUT where there is one."""
-    line = json.dumps({"part": part, **found}, default=str)
-    print(line, flush=True)
-    if folder := os.environ.get("OUT"):
-        with (Path(folder) / f"{part}.jsonl").open("a") as file:
-            print(line, file=file)
+    """One JSON line on stdout."""
+    print(json.dumps({"part": part, **found}, default=str), flush=True)
 
 
 class Worker:
