@@ -218,6 +218,25 @@ def test_another_tenant_sees_nothing(service: PoolService) -> None:
     assert packet.chunk != handle.chunk, "a tenant maps only chunks of its own"
 
 
+def test_memory_that_one_tenant_gave_up_comes_to_another_as_zeros(service: PoolService) -> None:
+    mine, worker = connect(service, "manager"), connect(service, "worker")
+    reserve(mine, KEYS[:1])
+    packet, descriptor = offer(worker)
+    mapping = mapped(service, packet, descriptor)
+    mapping.memory[:] = b"\xff" * len(mapping.memory)
+    service.call(lambda: service.desk.shrink(len(service.pool.live())))
+    mapping.close()
+    worker.send(Unmapped(chunks=[packet.chunk]))
+    until(lambda: service.call(service.desk.release) or not service.call(service.pool.leaving))
+    service.grow(1)
+    space = Space(model="m", tenant="x")
+    theirs, spy = connect(service, "manager", "spy", space=space), connect(service, "worker", "spy", space=space)
+    assert all(reserve(theirs, KEYS[:1]).handles)
+    given, descriptor = offer(spy)
+    assert given.chunk != packet.chunk
+    assert not any(mapped(service, given, descriptor).memory[:])
+
+
 @pytest.mark.parametrize("changes", [{"version": 99}, {"part": 1}, {"part": -1}])
 def test_a_hello_that_does_not_fit_is_refused(service: PoolService, changes: dict[str, int]) -> None:
     with pytest.raises(SessionRefused):
