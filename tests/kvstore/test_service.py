@@ -204,6 +204,9 @@ async def test_a_peer_that_keeps_its_mapping_makes_the_job_wait_and_the_events_n
     announced = await eventually(bus, PoolAnnounced, lambda message: message.leaving == 1)
     assert announced.chunks == 0
     worker.send(Unmapped(chunks=[chunk]))
+    released = await eventually(bus, PoolReleased, lambda released: released.at > decided.at)
+    shrunk = await eventually(bus, PoolShrunk)
+    assert (released.chunks, released.seconds) == (1, pytest.approx(released.at - shrunk.at))
     await eventually(bus, PoolGrown, lambda grown: grown.bytes == 4 * MIB)
     manager.close()
     worker.close()
