@@ -97,7 +97,7 @@ def _forks(
         for number, trace in enumerate(run, start=1):
             past = history(number, tuple(H))
             bar = mean_bar(tuple(H))
-            for signal in _considered(signals[trace.id]):
+            for signal in considered(signals[trace.id]):
                 answer = pool.fork(rule, trace, signal.end, 0, seed)
                 success = answer.passed and answer.speedup > bar
                 depth = bisect_right(priors.DEPTHS, signal.end / priors.CHARS_PER_TOKEN)
@@ -109,7 +109,7 @@ def _forks(
                 H.append(answer.speedup)
 
 
-def _considered(signals: list[Signal]) -> Iterator[Signal]:
+def considered(signals: list[Signal]) -> Iterator[Signal]:
     """What the policy would weigh, if it had forked at everything it weighed before."""
     state = ForkState()
     for signal in signals:

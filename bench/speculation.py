@@ -16,16 +16,16 @@ from statistics import fmean, stdev
 
 import msgspec
 
-from bench import standins, traces
+from bench import hindsight, standins, traces
 from bench.fit import runs
 from bench.policies import Oracle, plans
-from bench.replaying import Result, Run, World
+from bench.replaying import Plan, Result, Run, World
 from bench.standins import RULES, Pool, Rule
 from bench.traces import Trace
 from common.errors import UsageError
 from trigger.settings import TriggerSettings
 
-BASE, ORACLE = "no speculation", "oracle"
+BASE, ORACLE, HINDSIGHT = "no speculation", "oracle", "best in hindsight"
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -93,6 +93,7 @@ def measure(kept: list[Trace], pool: Pool, seeds: Sequence[int], world: World) -
     rows = []
     for rule in (*RULES, "null"):
         totals: dict[str, list[Result]] = defaultdict(list)
+        table[HINDSIGHT] = _hindsight(kept, table["ours"], pool, rule, seeds, world)
         for seed in seeds:
             for name in (*table, ORACLE):
                 total = Result()
@@ -104,6 +105,14 @@ def measure(kept: list[Trace], pool: Pool, seeds: Sequence[int], world: World) -
                 totals[name].append(total)
         rows += [_row(rule, name, totals, len(kept)) for name in totals]
     return rows
+
+
+def _hindsight(
+    kept: list[Trace], ours: Plan, pool: Pool, rule: Rule, seeds: Sequence[int], world: World
+) -> Plan:
+    """The classes of signals to fork at, chosen with the outcomes of these very iterations known."""
+    known = hindsight.places(kept, ours.signals, pool, rule, seeds, world)
+    return Plan(policy=hindsight.wherever_of(hindsight.choose(known)), signals=ours.signals)
 
 
 def _row(rule: Rule, name: str, totals: dict[str, list[Result]], iterations: int) -> Row:
@@ -139,7 +148,8 @@ def _print(kept: list[Trace], rows: list[Row], seeds: int, world: World) -> None
     print(f"World: {', '.join(f'{n}={getattr(world, n):g}' for n in world.__struct_fields__)}.")
     settings = TriggerSettings()
     print(f"Limits of every policy: {settings.forks_per_iteration} forks an iteration, "
-          f"{settings.minimum_gap} characters between two.\n")
+          f"{settings.minimum_gap} characters between two.")
+    print("`best in hindsight` chose its signals on these very iterations; `oracle` knows every single outcome.\n")
     for rule in dict.fromkeys(row.rule for row in rows):
         print(f"{rule:<20} saving      of oracle's   speedup  forks drafts profiled stopped tokens")
         for r in (row for row in rows if row.rule == rule):

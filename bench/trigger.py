@@ -1,9 +1,10 @@
 """What the trigger sees in recorded reasoning, how late, and at what cost: `python -m bench.trigger`.
 
 Every trace is fed token by token through the live parser. A mark (a place that the recording's maker found to complete
-a kernel body or a full fenced candidate) is caught if code is reported complete at or within 16 tokens after it; an
-assemblable draft (kernel and host wrapper both complete for the first time) likewise. Token boundaries are not
-recorded: a token is taken for the trace's mean number of characters.
+a kernel body or a full fenced candidate) is caught if code is reported complete at or within 16 tokens after it, or a
+Triton kernel's result stored: the mark is the line on which its last store begins, and which store is the last shows
+only later. An assemblable draft (kernel and host wrapper both complete for the first time) likewise. Token boundaries
+are not recorded: a token is taken for the trace's mean number of characters.
 
 The policies are compared by the forks they would ask for, under the same limits. A policy catches a mark if it forks
 there within the same 16 tokens.
@@ -31,7 +32,7 @@ from common.messages import TokenDelta
 from trigger.policy import ForkState
 from trigger.reader import Reader
 from trigger.settings import TriggerSettings
-from trigger.signals import STRUCTURAL, Signal
+from trigger.signals import CODE, Signal
 from trigger.situation import Situation
 
 WITHIN = 16
@@ -160,7 +161,7 @@ def _places(trace: Trace) -> list[tuple[str, int]]:
 def _caught(recorded: Sequence[Trace], seen: dict[str, list[Signal]]) -> list[Caught]:
     lags: dict[str, list[float | None]] = defaultdict(list)
     for trace in recorded:
-        code = [s for s in seen[trace.id] if s.kind in STRUCTURAL]
+        code = [s for s in seen[trace.id] if s.kind in CODE]
         for kind, place in _places(trace):
             wanted = [s for s in code if s.assemblable] if kind == ASSEMBLABLE else code
             lags[kind].append(_lag(trace, place, wanted))

@@ -46,7 +46,7 @@ def name_of(signal: Signal) -> str:
     """The signal as the priors know it."""
     if signal.draft:
         return f"{signal.kind}+draft"
-    if signal.kind != "kernel_completed":
+    if signal.kind not in ("kernel_completed", "kernel_stored"):
         return signal.kind + "+caller" * signal.assemblable
     return f"kernel_completed+{_stage(signal)}"
 

@@ -7,15 +7,18 @@ import msgspec
 
 Kind = Literal[
     "started", "kernel_completed", "wrapper_completed", "model_completed", "function_completed", "fence_closed",
-    "announced", "decided", "revised", "silence", "repeating",
+    "kernel_stored", "announced", "decided", "revised", "silence", "repeating",
 ]
 """The very beginning, before any reasoning; the body of a kernel (CUDA, Triton, or C++ with parallel loops), of a host
-wrapper, of `ModelNew` or of any other function; a closed fence; phrases; a long stretch without any of these; a
-generation that repeats itself."""
+wrapper, of `ModelNew` or of any other function; a closed fence; a store of a Triton kernel, which may be its last;
+phrases; a long stretch without any of these; a generation that repeats itself."""
 
 STRUCTURAL: frozenset[Kind] = frozenset({
     "kernel_completed", "wrapper_completed", "model_completed", "function_completed", "fence_closed",
 })
+"""Code that is complete."""
+CODE: frozenset[Kind] = STRUCTURAL | {"kernel_stored"}
+"""And code that may be."""
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from trigger.forecast import forecast
 from trigger.policy import ForkState, look, room
 from trigger.priors import CHARS_PER_TOKEN, Priors, name_of, priors
 from trigger.settings import TriggerSettings
-from trigger.signals import STRUCTURAL, Signal
+from trigger.signals import CODE, Signal
 from trigger.situation import Situation
 
 _NEVER = frozenset({"revised", "repeating"})
@@ -53,7 +53,7 @@ def step(
 
 
 def worth_a_look(signal: Signal, new: bool, news: bool) -> bool:
-    if signal.kind in STRUCTURAL:
+    if signal.kind in CODE:
         return new
     return signal.kind not in _NEVER and news
 

@@ -109,6 +109,17 @@ def test_completion_is_seen_with_the_next_line(source: str) -> None:
     assert found.end == len(source) - 1 and found.seen <= len(source) + 2
 
 
+def test_a_store_of_a_triton_kernel_is_seen_on_its_own_line() -> None:
+    """Which store is the last shows only with the dedent; one that goes on over more lines counts at its first."""
+    text = TRITON.replace("    tl.store(", "    tl.store(x_ptr + i, v)\n    tl.store(", 1)
+    stored = [s for s in signals(text) if s.kind == "kernel_stored"]
+    assert len(stored) == 2
+    for signal in stored:
+        line = text[: signal.end].splitlines()[-1]
+        assert line.startswith("    tl.store(") and text[signal.end] == "\n" and signal.seen == signal.end + 1
+    assert not [s for s in signals("We call tl.store(p, v) at the end.\n\n") if s.kind == "kernel_stored"]
+
+
 def test_a_sketch_left_open_does_not_hide_what_follows() -> None:
     text = "__global__ void sketch(int n) {\n  if (n > 0) {\n    // ...\n\nNo. Rather:\n\n" + CUDA + "\nYes.\n"
     assert [name for _, name, _ in code(text)] == ["scale"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 import re
 
 from trigger.parse.blocks import Block
+from trigger.parse.python import STORES
 from trigger.signals import Kind
 
 _TENSOR = re.compile(r"\b(?:torch|at)::Tensor\b|\bTensor\b")
 _LAUNCH = re.compile(r"<<<|\w+\s*\[[^\]\n]*\]\s*\(|\.launch\(|cudaLaunchKernel|AT_DISPATCH")
 _LOOP = re.compile(r"\bfor\s*\(|\bwhile\s*\(")
 _PARALLEL = re.compile(r"#\s*pragma\s+omp|\bat::parallel_for\b|\b_mm\d+_|\bstd::thread\b")
-_WRITES = re.compile(r"\btl\.(?:store|atomic_\w+)\s*\(")
 _WRAPPER_NAME = re.compile(r"wrapper|launch|_cuda\Z|_host\Z|forward_cuda")
 _MODEL_BASE = re.compile(r"class\s+\w+\s*\([^)]*\bModule\b")
 
@@ -35,7 +35,7 @@ def _c(block: Block, text: str) -> Kind:
 
 def _python(block: Block, text: str) -> Kind:
     if "triton.jit" in block.header or "@jit" in block.header:
-        return "kernel_completed" if _WRITES.search(text) else "function_completed"
+        return "kernel_completed" if STORES.search(text) else "function_completed"
     if "class " in block.header and (block.name == "ModelNew" or _MODEL_BASE.search(block.header)):
         return "model_completed"
     if _LAUNCH.search(text[len(block.header) :]) or _WRAPPER_NAME.search(block.name):

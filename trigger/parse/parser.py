@@ -83,6 +83,7 @@ class Parser:
             self._fence_line(line, fence, index)
         else:
             self._blocks(self._c.line(line, index) + self._python.line(line, index), line.at)
+            self._stored(line)
             self._phrases(line)
         self._silence(line)
         self._repeats(line)
@@ -122,12 +123,26 @@ class Parser:
                 familiar=self._familiar(text) if kind == "kernel_completed" else None,
             )
 
+    def _stored(self, line: Line) -> None:
+        if (block := self._python.stored(line)) is None:
+            return
+        text = self._source(block)
+        familiar = self._likeness(normal_lines(text))
+        self._found_code(
+            "kernel_stored", block.start, block.end, line.at, text, name=block.name, familiar=familiar,
+            assemblable=self._callers >= {"python"},
+        )
+
     def _familiar(self, kernel: str) -> float | None:
         """Compared with the last kernel that was written out."""
-        lines, before = normal_lines(kernel), self._last_kernel
+        lines = normal_lines(kernel)
+        likeness = self._likeness(lines)
         if not is_sketch(kernel):
             self._last_kernel = lines
-        return share(lines, before) if before else None
+        return likeness
+
+    def _likeness(self, lines: frozenset[str]) -> float | None:
+        return share(lines, self._last_kernel) if self._last_kernel else None
 
     def _assemblable(self) -> bool:
         """A kernel and its caller stand in the text, in one language; which came first does not matter."""

@@ -18,6 +18,8 @@ _ONLY_PYTHON = re.compile(
     r"(?:import\s+\w+|from\s+[\w.]+\s+import\b|class\s+\w+\s*[(:]|(?:async\s+)?def\s+\w+\s*\(|@triton)"
 )
 _QUOTES = re.compile(r'"""|\'\'\'')
+STORES = re.compile(r"\btl\.(?:store|atomic_\w+)\s*\(")
+"""How a Triton kernel gives its result back."""
 _GOES_ON = frozenset(")]}#")
 """A line that begins with one of these says nothing about the end of what stands above it."""
 
@@ -63,6 +65,19 @@ class PythonTracker:
         self._extend(line)
         self._quotes(text)
         return done
+
+    def stored(self, line: Line) -> Block | None:
+        """The Triton kernel so far, where the line (the last that `line` took) stores.
+
+        Whether this store is the last shows only later. One that goes on over more lines counts at its first: what
+        follows are arguments of the same call, which a fork writes itself.
+        """
+        o = self._open[-1] if self._open and not self._quote else None
+        if o is None or "jit" not in o.header or not STORES.search(line.text):
+            return None
+        return Block(
+            language="python", name=o.name, header=o.header, start=o.start, end=line.end, first_line=o.first_line
+        )
 
     def _header(self, text: str, line: Line, index: int) -> None:
         start = line.start + len(line.text) - len(text)
