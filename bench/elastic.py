@@ -64,7 +64,7 @@ def main() -> int:
     jobs += [(steps, world, args.steps_at) for world in worlds if args.steps_at]
     cases = []
     with ProcessPoolExecutor(args.processes) as pool:
-        for done in [pool.submit(*job) for job in jobs]:
+        for done in [pool.submit(job, world, load) for job, world, load in jobs]:
             cases.append(done.result())
             print(f"{len(cases)} of {len(jobs)}", file=sys.stderr)
     if args.json:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from bench.light.candidate import Plan
 from bench.light.feed import Feed
@@ -17,18 +19,23 @@ BAR = 1.0
 _LONGEST = 600.0
 
 
-async def drive(feed: Feed, world: World, future: Future, campaign: str) -> None:
-    """All iterations of a run. Its forks are a burst at each completed kernel, its stop is the drawn winner."""
+Propose = Callable[[Feed, str, Candidate, str], Awaitable[object]]
+"""Of a run: under a name, what a generation brings, its origin."""
+
+
+async def drive(feed: Feed, world: World, future: Future, campaign: str, propose: Propose | None = None) -> None:
+    """All iterations of a run. Its forks are a burst at each completed kernel, its stop is what clears the bar."""
+    propose = propose or partial(_light, world)
     await feed.start(iterations=world.iterations, stop="mean", campaign=campaign)
     async with background() as tasks:
         tasks.start(feed.take_results())
         for number in range(1, world.iterations + 1):
-            await _iteration(feed, world, future, number)
+            await _iteration(feed, world, future, number, propose)
             await asyncio.sleep(world.pause_seconds)
     await feed.end()
 
 
-async def _iteration(feed: Feed, world: World, future: Future, number: int) -> None:
+async def _iteration(feed: Feed, world: World, future: Future, number: int, propose: Propose) -> None:
     plan = future.iteration(number)
     await feed.open_iteration()
     places = [tokens for tokens in plan.triggers for _ in range(world.burst)][: world.forks_per_iteration]
@@ -37,23 +44,27 @@ async def _iteration(feed: Feed, world: World, future: Future, number: int) -> N
         for n, tokens in enumerate(places, 1):
             brings = future.fork(number, n, tokens / plan.reasoning)
             after = (tokens + brings.tokens) / world.rate + world.prefill_seconds
-            tasks.start(_propose(feed, after, f"i{number}f{n}", brings, world, "fork"))
+            tasks.start(_propose(feed, after, f"i{number}f{n}", brings, propose, "fork"))
         after = (plan.reasoning + plan.main.tokens) / world.rate
-        tasks.start(_propose(feed, after, f"i{number}main", plan.main, world, "main"))
+        tasks.start(_propose(feed, after, f"i{number}main", plan.main, propose, "main"))
         await feed.until(lambda state: won(state, number) or _answered(state, number, expected), _LONGEST)
     await feed.end_iteration("stopped" if won(feed.state, number) else "answered")
 
 
-async def _propose(feed: Feed, after: float, name: str, brings: Candidate, world: World, origin: str) -> None:
+async def _propose(feed: Feed, after: float, name: str, brings: Candidate, propose: Propose, origin: str) -> None:
     await asyncio.sleep(after)
+    await propose(feed, name, brings, origin)
+    if origin == "main":
+        await feed.answer()
+
+
+async def _light(world: World, feed: Feed, name: str, brings: Candidate, origin: str) -> None:
     compile_ = brings.validate * world.compile_share
     outcome = Outcome.PASSED if brings.passes else Outcome.WRONG_VALUES
     await feed.propose(name, Plan(
         compile=compile_, validate=brings.validate - compile_, profile=brings.profile, outcome=outcome,
         speedup=brings.speedup,
     ), origin=origin)
-    if origin == "main":
-        await feed.answer()
 
 
 def won(state: RunState, number: int) -> bool:

@@ -64,9 +64,15 @@ class Feed:
         await self._log.record(GenerationEnded, iteration=number, generation="main", reason="finished", seconds=1.0)
 
     async def propose(self, name: str, plan: Plan, *, origin: str = "fork") -> CandidateProposed:
+        return await self.submit(name, source(f"{self.run} {name}", plan), TASK, "cpu", origin=origin)
+
+    async def submit(
+        self, name: str, source: str, task: TaskSource, device: str, *, origin: str = "fork"
+    ) -> CandidateProposed:
+        """Any source, also for a real judge."""
         fact = await self._log.record(
             CandidateProposed, iteration=len(self.state.iterations), candidate=name, generation=origin, origin=origin,
-            source=source(f"{self.run} {name}", plan), digest=name, task=TASK, device="cpu",
+            source=source, digest=name, task=task, device=device,
         )
         assert isinstance(fact, CandidateProposed)
         return fact

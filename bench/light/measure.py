@@ -55,7 +55,8 @@ def measure(messages: Iterable[Message], devices: Sequence[str]) -> Measured:
     messages = list(messages)
     facts = [m for m in messages if isinstance(m, Fact)]
     start = min(f.at for f in facts if isinstance(f, RunStarted))
-    seconds = max(f.at for f in facts if isinstance(f, RunEnded)) - start
+    ends = [f.at for f in facts if isinstance(f, RunEnded)]
+    seconds = (max(ends) if len(ends) == sum(isinstance(f, RunStarted) for f in facts) else facts_end(facts)) - start
     taken = {(m.device, m.lease): m for m in messages if isinstance(m, LeaseTaken)}
     held = [(taken[m.device, m.lease], m) for m in messages
             if isinstance(m, LeaseReleased) and (m.device, m.lease) in taken]
@@ -74,6 +75,11 @@ def measure(messages: Iterable[Message], devices: Sequence[str]) -> Measured:
         feedback_p50=rank(waits, 0.5), feedback_p99=rank(waits, 0.99), reallocations=_changes(messages),
         cancelled=tuple(_cancelled(facts, held)), overlaps=overlaps(held), campaigns=dict(used),
     )
+
+
+def facts_end(facts: Sequence[Fact]) -> float:
+    """Where not every run has ended: the last thing that is known."""
+    return max(f.at for f in facts)
 
 
 def rank(ranked: Sequence[float], share: float) -> float:

@@ -48,7 +48,7 @@ def pool(
 @asynccontextmanager
 async def light_system(
     folder: Path, services: Sequence[Service] = (), *, env: Mapping[str, str] | None = None, scheduler: bool = True,
-    bus: BusSettings | None = None, ready: int = 0,
+    bus: BusSettings | None = None, ready: int = 0, ready_seconds: float = READY_SECONDS,
 ) -> AsyncIterator[LightSystem]:
     """Running until the block ends; it begins once `ready` workers were heard. Every service gets `env` besides."""
     settings = bus or BusSettings(state_dir=str(folder / "state"), lease_seconds=3.0)
@@ -62,13 +62,13 @@ async def light_system(
         async with connected.listen(f"{PREFIX}.ops.*.worker.beat") as beats:
             for service in (*mine, *services):
                 supervisor.add(Service(service.name, service.command, {**shared, **service.env}, service.cores))
-            await _heard(beats, ready)
+            await _heard(beats, ready, ready_seconds)
         yield LightSystem(connected, server, supervisor, folder)
 
 
-async def _heard(beats: Listener, count: int) -> None:
+async def _heard(beats: Listener, count: int, seconds: float) -> None:
     workers: set[str] = set()
-    async with asyncio.timeout(READY_SECONDS):
+    async with asyncio.timeout(seconds):
         while len(workers) < count:
             message = (await anext(beats)).message
             if isinstance(message, WorkerBeat):

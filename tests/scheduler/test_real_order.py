@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from bench.light.candidate import Plan
 from bench.light.feed import TASK
+from bench.light.measure import measure, stored
 from bench.light.system import LightSystem, light_system, worker
 from common.bus import STATE, BusSettings, StreamFull
 from common.messages import (
@@ -95,6 +96,25 @@ async def test_two_campaigns_get_their_shares(system: LightSystem, weight: float
     served = Counter(run for run, _ in events.taken(V)[1:41])
     assert served[one] / 40 == pytest.approx(weight / (weight + 1), abs=0.13)
     assert len(events.taken(V)) == 1 + 90, "no cross-talk: each candidate once"
+
+
+async def test_a_campaign_of_higher_priority_goes_first_and_each_pays_for_its_own(system: LightSystem) -> None:
+    async with (
+        events_of(system.bus) as events,
+        feed_of(system, "usual", campaign="patient") as usual,
+        feed_of(system, "urgent", campaign="hasty", priority=3) as urgent,
+    ):
+        async with occupied(system, events, 1.5):
+            for feed in (usual, urgent):
+                for number in range(8):
+                    await feed.propose(f"f{number}", Plan(validate=0.03, outcome="wrong_values"))
+        await asyncio.gather(usual.until_settled(), urgent.until_settled())
+    order = [run for run, _ in events.taken(V)[1:]]
+    assert order[:10].count("urgent") == 8, "but for what had been sent ahead, though all of the others came first"
+    ledger = measure(await stored(system.bus), ["v0", "p0"]).campaigns
+    for campaign, run in (("patient", "usual"), ("hasty", "urgent")):
+        held = [released.seconds for holds in events.holds().values() for taken, released in holds if taken.run == run]
+        assert len(held) == 8 and ledger[campaign] == pytest.approx(sum(held))
 
 
 async def test_the_end_of_an_iteration_cancels_what_waits_and_what_runs(system: LightSystem) -> None:
