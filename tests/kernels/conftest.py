@@ -26,7 +26,7 @@ def judge_settings() -> JudgeSettings:
     """Small limits, so that bombs go off early."""
     return load(
         "judge", JudgeSettings, load_seconds=60.0, call_seconds=10.0, time_seconds=1.0, pairs=16,
-        memory_mib=2048, processes=128, tmp_mib=128, secret_uses=1_000,
+        memory_mib=2048, processes=128, tmp_mib=128, secret_uses=1_000, pairs_most=60,
     )
 
 
