@@ -53,10 +53,10 @@ test:
 
 # Two at a time, a file each: most tests wait for processes of their own.
 test-side-by-side: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak and not engine and not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not engine and not alone"
 
 test-alone: $(READY)
-	$(BIN)/python -m pytest -m "alone and not soak"
+	$(BIN)/python -m pytest -m "alone and not soak and not engine"
 
 # With real engines on the CPU, in an environment of their own. Starting one keeps one core busy: two files at a time.
 test-engine: $(READY) $(ENGINE_READY)

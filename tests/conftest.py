@@ -36,19 +36,18 @@ async def bus(nats_server: Server) -> AsyncIterator[Bus]:
 
 JUDGED = ("judge", "kernels", "pipeline", "commands/test_live", "compose", "docs", "replay/test_example", "scheduler")
 """Tests whose candidates run in the sandbox."""
-LONGEST = ("pipeline/test_faults", "pipeline/test_kill_any", "kernels/test_corpus", "scheduler/test_chaos", "commands")
-"""Begun first, so that two workers end at about the same time."""
+ALONE = (*JUDGED, "commands", "simulate")
+"""Whole systems and judges: two at a time on two cores they mostly wait for each other."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
-    items.sort(key=lambda item: begun(str(item.path.relative_to(root))))
+    for item in items:
+        if str(item.path.relative_to(root)).startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
     if str(root).startswith("/tmp/"):
         skip_judged(items, root)
-
-
-def begun(place: str) -> int:
-    return next((n for n, name in enumerate(LONGEST) if place.startswith(name)), len(LONGEST))
 
 
 def skip_judged(items: list[pytest.Item], root: Path) -> None:
