@@ -44,12 +44,10 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two jobs at once: installing keeps one core busy. What measures, and what starts an engine, runs by itself.
+# What measures, and what starts whole systems, runs by itself. Real engines: `make test-engine`.
 test: export SPECGEN_JUDGE_CACHE = $(CURDIR)/$(VENV)/judge-cache
-test:
-	$(MAKE) --no-print-directory -j 2 env $(ENGINE_INSTALLED)
-	$(MAKE) --no-print-directory -j 2 check engine
-	$(MAKE) --no-print-directory test-side-by-side test-alone test-engine
+test: $(READY) check
+	$(MAKE) --no-print-directory test-side-by-side test-alone
 
 # Two at a time, a file each: most tests wait for processes of their own.
 test-side-by-side: $(READY)
