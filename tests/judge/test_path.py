@@ -21,7 +21,6 @@ async def judged(judge: Judge, task: TaskSource, device: Device, source: str) ->
     return await judge.validate(task, artefact, device)
 
 
-@pytest.mark.alone
 async def test_a_right_kernel_passes_and_is_faster_than_eager(judge: Judge, task: TaskSource, device: Device) -> None:
     artefact = await judge.compile(task, HONEST)
     assert isinstance(artefact, Artefact)
@@ -38,7 +37,6 @@ async def test_a_right_kernel_passes_and_is_faster_than_eager(judge: Judge, task
     assert profile.record["roofline"]["bytes_moved"] > 0 and "of a copy's" in profile.feedback.summary
 
 
-@pytest.mark.alone
 async def test_eager_itself_passes_as_library_only(judge: Judge, task: TaskSource, device: Device) -> None:
     artefact = await judge.compile(task, EAGER)
     assert isinstance(artefact, Artefact)

@@ -11,11 +11,10 @@ import msgspec
 import torch
 
 from common.judge.attribution import is_library_only, own_share
-from common.judge.check import Expected, make_inputs
 from common.judge.lane.arena import input_bytes, output_bytes
 from common.judge.lane.desk import Desk
 from common.judge.lane.limits import Limits, sentence
-from common.judge.lane.roofline import bandwidth, operations, task_operations
+from common.judge.lane.roofline import bandwidth, operations
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
 from common.judge.lane.timing import Timing, ours
@@ -36,7 +35,7 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         started = time.monotonic()
         measurement = timing.run()
         seconds = {"time": time.monotonic() - started}
-        limits = limits_of(known, timing.expected, measurement)
+        limits = limits_of(known, timing, measurement)
         kernels = timing.trace() if device.kind == "cuda" else None
     labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
     return Judgement(
@@ -64,13 +63,13 @@ def kernels_record(kernels: tuple[Kernel, ...] | None, source: str) -> dict[str,
     return {"kernels": [msgspec.to_builtins(kernel) for kernel in kernels], "own_share": own_share(kernels, source)}
 
 
-def limits_of(known: KnownTask, expected: Expected, measurement: Measurement) -> Limits:
+def limits_of(known: KnownTask, timing: Timing, measurement: Measurement) -> Limits:
     """Where the candidate is under the device's roofline, which is measured by this process on the cores it has now."""
-    inputs = make_inputs(known.module, expected.case, known.device)
+    inputs = timing.inputs
     dtype = next((x.dtype for x in inputs if isinstance(x, torch.Tensor) and x.is_floating_point()), torch.float32)
     return Limits(
-        seconds=1e-3 * measurement.candidate_ms, bytes_moved=input_bytes(inputs) + output_bytes(expected.eager),
-        operations=task_operations(known.module, expected.case, known.device), bytes_s=bandwidth(known.device),
+        seconds=1e-3 * measurement.candidate_ms, operations=known.operations, bytes_s=bandwidth(known.device),
+        bytes_moved=input_bytes(inputs) + output_bytes(timing.expected.eager),
         operations_s=operations(known.device, dtype, known.policy.precision != "fp32"),
     )
 

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 
@@ -22,12 +23,14 @@ from common.judge.check import (
     TaskModule,
     TaskProblem,
     check_task,
+    fresh_case,
     load_task,
     plan_cases,
     policy_for,
     reference,
 )
 from common.judge.lane.ended import CandidateEnded
+from common.judge.lane.roofline import task_operations
 from common.messages.campaign import TaskSource
 from common.messages.judgement import Feedback, Outcome
 
@@ -89,6 +92,11 @@ class KnownTask:
     def kept(self) -> int:
         """Bytes of the references that are kept."""
         return sum(expected.nbytes for expected in self._expected.values())
+
+    @cached_property
+    def operations(self) -> int:
+        """Floating-point operations of the task's own products and convolutions, which its sizes decide."""
+        return task_operations(self.module, fresh_case(self._secret, 0), self.device)
 
     def reference(self, case: Case) -> Expected:
         try:

@@ -61,7 +61,7 @@ class Turn(NamedTuple):
 
 
 class Timing:
-    """Pairs of calls until the interval is narrow enough or the budget is spent."""
+    """Pairs of calls until the interval is narrow enough or the budget is spent; `inputs` are the last call's."""
 
     def __init__(self, bench: Bench, known: KnownTask, candidate: Candidate, reference: Candidate) -> None:
         self._bench = bench
@@ -96,7 +96,7 @@ class Timing:
         """The launches of one call apart from the timed ones; none where tracing failed, which is not the candidate's
         fault."""
         try:
-            return self._candidate.call(self._candidate.arena.give(self._former), thaw=True, trace=True).done.kernels
+            return self._candidate.call(self._candidate.arena.give(self.inputs), thaw=True, trace=True).done.kernels
         except CandidateEnded as ended:
             log.warning("profile.not_traced", reason=ended.feedback.summary)
             return ()
@@ -131,7 +131,7 @@ class Timing:
             for _ in range(2):
                 done = side.call(side.arena.give(inputs)).done
             side.freeze()
-        self._former = inputs
+        self.inputs = inputs
         if compare(self.expected, done.spec, receive(self._reference.arena, done, self.expected), self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
         if self._known.device.type == "cuda":
@@ -151,7 +151,7 @@ class Timing:
         """About how long one call takes without the path; negative where the path's own noise is longer."""
         seconds: dict[bool, list[float]] = {True: [], False: []}
         for empty in (False, True) * 3:
-            seconds[empty].append(side.call(side.arena.give(self._former), thaw=True, empty=empty).seconds)
+            seconds[empty].append(side.call(side.arena.give(self.inputs), thaw=True, empty=empty).seconds)
             side.freeze()
         return median(seconds[False]) - median(seconds[True])
 
@@ -167,7 +167,7 @@ class Timing:
             self._compare(case, theirs, ours)
         self._pairs.append(Pair(reference=reference.seconds, candidate=candidate.seconds))
         self._spans.append((reference.span, candidate.span))
-        self._former = series[-1]
+        self.inputs = series[-1]
 
     def _turn(self, side: Candidate, series: list[list[Any]]) -> Turn:
         """A side's series, then some of empty calls: only the reference's count, but both processes are used alike."""
@@ -194,7 +194,7 @@ class Timing:
 
     def _timed(self, side: Candidate, series: list[list[Any]]) -> Turn:
         """One call on former inputs to warm up, then the timed ones on new inputs."""
-        side.call(side.arena.give(self._former), thaw=True)
+        side.call(side.arena.give(self.inputs), thaw=True)
         side.freeze()
         first, *more = trees = side.arena.give_all(series)
         side.arena.poison(_POISON)
