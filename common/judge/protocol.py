@@ -5,6 +5,7 @@ The candidate's process is told inputs and where to put its outputs; it answers 
 from __future__ import annotations
 
 import hashlib
+import struct
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from common.judge.tree import Tree
 
 FRAME_LIMIT = 8 << 20
 """Most bytes of one frame from a candidate's process; outputs travel through the arena."""
+EXIT = struct.Struct("<cqq")
+"""The warden's last word: `x`, wait status, peak memory in KiB."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):

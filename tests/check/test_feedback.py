@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from common.judge.check import Case, Finding, compiler_feedback, to_feedback
-from common.judge.check.compiler import BEGIN, END, LIMIT
+from common.judge.check import Case, Finding, to_feedback
 from common.judge.check.pattern import differences, is_stale, pattern_of
+from common.judge.foreign_text import BEGIN, END, LIMIT, compiler_feedback
 from common.messages import Outcome
 from tests.check.helpers import eager, expect, judge, task
 

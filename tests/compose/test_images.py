@@ -59,7 +59,7 @@ def test_requirements_of_a_package_without_extras_are_all_pinned() -> None:
 
 @pytest.mark.parametrize("module", [
     "generator.service", "trigger.service", "scheduler.service", "kvstore.service", "common.cli",
-    "common.commands.submit", "common.commands.run", "generator.replay.command",
+    "common.commands.submit", "common.commands.run", "generator.replay.command", "common.judge.lane.compile",
 ])
 def test_coordinators_import_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -60,27 +60,28 @@ async def kill_on(up: System, pattern: str, chosen: type[Message], every: int, m
                     kills.append(module)
 
 
-async def test_the_outcomes_are_those_of_an_undisturbed_run(up: System, material: tuple[Path, str]) -> None:
+@pytest.mark.parametrize(("iterations", "every"), [(2, 10), pytest.param(4, 5, marks=pytest.mark.soak)])
+async def test_the_outcomes_are_those_of_an_undisturbed_run(
+    up: System, material: tuple[Path, str], iterations: int, every: int
+) -> None:
     """Validators and profilers die while they compile or judge, and right after a result was published."""
     task, url = material
-    calm, killed = (
-        {"stop": "never", "budget": Budget(iterations=4)}, {"stop": "never", "budget": Budget(iterations=4)}
-    )
-    reference = await up.ended(await up.submit("calm", task, url, **calm))
+    calm, killed = f"calm{iterations}", f"killed{iterations}"
+    reference = await up.ended(await up.submit(calm, task, url, stop="never", iterations=iterations))
     kills: list[str] = []
     async with asyncio.TaskGroup() as group:
         killers = [
-            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 16, "validator", kills)),
-            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, 20, "profiler", kills)),
-            group.create_task(kill_on(up, "res.validate.killed.>", Verdict, 15, "validator", kills)),
-            group.create_task(kill_on(up, "res.profile.killed.>", Profile, 9, "profiler", kills)),
+            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, every + 2, "validator", kills)),
+            group.create_task(kill_on(up, "ops.*.attempt.started", AttemptStarted, every + 5, "profiler", kills)),
+            group.create_task(kill_on(up, f"res.validate.{killed}.>", Verdict, every, "validator", kills)),
+            group.create_task(kill_on(up, f"res.profile.{killed}.>", Profile, every, "profiler", kills)),
         ]
-        disturbed = await up.ended(await up.submit("killed", task, url, **killed))
+        disturbed = await up.ended(await up.submit(killed, task, url, stop="never", iterations=iterations))
         for killer in killers:
             killer.cancel()
-    assert len(outcomes(reference)) >= 20
+    assert len(outcomes(reference)) == 5 * iterations
     assert outcomes(disturbed) == outcomes(reference)
-    assert {"validator", "profiler"} <= set(kills) and len(kills) >= 5
+    assert {"validator", "profiler"} <= set(kills) and len(kills) >= 4
     assert one_result_a_stage(disturbed)
 
 

@@ -5,7 +5,6 @@ Order of use: `load_task`, `check_task` (once a task), `plan_cases` (once a verd
 """
 from common.judge.check.cases import Case, fresh_case
 from common.judge.check.compare import Returned, compare, error_ratios
-from common.judge.check.compiler import compiler_feedback
 from common.judge.check.feedback import to_feedback
 from common.judge.check.finding import Finding
 from common.judge.check.inputs import CaseUnusable, build_model, make_init_inputs, make_inputs
@@ -18,7 +17,7 @@ from common.judge.check.weak import check_task
 
 __all__ = [
     "Case", "CaseUnusable", "CheckPolicy", "Expected", "Finding", "Returned", "TaskModule", "TaskProblem",
-    "build_model", "check_task", "compare", "compiler_feedback", "error_ratios", "flatten", "fresh_case", "load_task",
+    "build_model", "check_task", "compare", "error_ratios", "flatten", "fresh_case", "load_task",
     "make_init_inputs", "make_inputs", "plan_cases", "policy_for", "rebuild", "reference", "set_backend_precision",
     "to_feedback",
 ]

@@ -11,7 +11,6 @@ import select
 import shutil
 import signal
 import socket
-import struct
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -19,9 +18,7 @@ from typing import NoReturn
 
 from common.judge.child import jail
 from common.judge.child.worker import work
-from common.judge.protocol import SpareSpec
-
-EXIT = struct.Struct("<cqq")
+from common.judge.protocol import EXIT, SpareSpec
 
 
 class Warden:

@@ -5,7 +5,7 @@ import os
 import signal
 from typing import Any
 
-from common.judge.check.compiler import compiler_feedback, delimit, useful_part
+from common.judge.foreign_text import compiler_feedback, delimit, useful_part
 from common.judge.protocol import Failed
 from common.messages.judgement import Feedback, Outcome
 

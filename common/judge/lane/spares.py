@@ -13,9 +13,8 @@ import time
 
 import msgspec
 
-from common.judge.child.warden import EXIT
 from common.judge.faults import JudgeFault, ProcessUnusable
-from common.judge.protocol import Facts, SpareSpec
+from common.judge.protocol import EXIT, Facts, SpareSpec
 from common.judge.sandbox.cgroup import GROUP, Group, bases
 from common.judge.settings import JudgeSettings
 
