@@ -51,10 +51,11 @@ class Log:
     def iteration(self, number: int = 1) -> Any:
         return self.record(IterationStarted, iteration=number, H=tuple(self.state.H), prompt="p")
 
-    def proposed(self, name: str, iteration: int = 1, origin: str = "main", source: str = "") -> CandidateProposed:
+    def proposed(self, name: str, iteration: int = 1, origin: str = "main", source: str = "",
+                 generation: str = "main") -> CandidateProposed:
         source = source or f"class ModelNew: {name} = 1"
         fact: CandidateProposed = self.record(
-            CandidateProposed, iteration=iteration, candidate=name, generation="main", origin=origin, source=source,
+            CandidateProposed, iteration=iteration, candidate=name, generation=generation, origin=origin, source=source,
             digest=f"digest of {source}", task=TASK, device="cpu",
         )
         return fact

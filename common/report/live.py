@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from common.messages import Message
+from common.report.ledger import Ledger, ledger
 from common.report.lines import line_of
 from common.report.tally import Tally
 from common.report.watch import Watch
@@ -47,6 +48,11 @@ class View:
         open_ = {name.split(".")[1]: n for name, n in self._watch.streamed.items() if name.startswith(f"{number}.")}
         yield "tokens", ", ".join(f"{name} {n}" for name, n in open_.items()) or "–"
         yield "candidates", ", ".join(f"{n} {what}" for what, n in _candidates(tally).items()) or "–"
+        spent = ledger(tally)
+        saved = "" if spent.saved_tokens is None else f", about {spent.saved_tokens} saved by stopping"
+        forks = f"forks {spent.used.tokens} of use, {spent.wasted.tokens} for nothing"
+        yield "tokens spent", f"main {spent.main.tokens}, {forks}{saved}"
+        yield "first", _firsts(spent)
         best = tally.best()
         yield "best", f"{best['speedup']:.2f}x ({best['candidate']}, {best['origin']})" if best else "–"
         reasoning = sum(fields["reasoning_seconds"] for fields in tally.iterations())
@@ -58,6 +64,12 @@ def _candidates(tally: Tally) -> Counter[str]:
     settled = tally.settled
     fates = (settled[name].outcome or settled[name].fate if name in settled else "under way" for name in tally.proposed)
     return Counter(map(str, fates))
+
+
+def _firsts(spent: Ledger) -> str:
+    times = (("candidate", spent.first_candidate_seconds), ("valid", spent.first_valid_seconds),
+             ("best", spent.best_seconds))
+    return ", ".join(f"{name} after {seconds:.1f} s" for name, seconds in times if seconds is not None) or "–"
 
 
 @contextmanager

@@ -34,7 +34,7 @@ STEPS = {
 def render(summary: Summary, events: Sequence[Message]) -> str:
     return "\n".join([
         *_head(summary), *evidence(summary, events), *_time(summary), *_iterations(summary), *_decisions(events),
-        *_candidates(summary, events), *_tokens(summary), *_faults(summary),
+        *_candidates(summary, events), *_ledger(summary), *_tokens(summary), *_faults(summary),
     ])
 
 
@@ -133,6 +133,20 @@ def _tokens(s: Summary) -> list[str]:
     return [
         "## Tokens", "", "| generations | started | aborted | prompt | of it cached | reasoning | answer |",
         "|---|---|---|---|---|---|---|", *(_token_row(kind, t) for kind, t in s.tokens.items()), "",
+    ]
+
+
+def _ledger(s: Summary) -> list[str]:
+    ledger = s.ledger
+    rows = (("the model's own reasoning and answers", ledger.main), ("forks and drafts of use", ledger.used),
+            ("forks and drafts for nothing", ledger.wasted))
+    saved = "" if ledger.saved_tokens is None else \
+        f" Stopping saved about {ledger.saved_tokens} tokens, by the length of the reasonings that ended by themselves."
+    return [
+        "## What it was spent on", "", "| purpose | tokens generated | device seconds |", "|---|---|---|",
+        *(f"| {purpose} | {spent.tokens} | {spent.device_seconds:.1f} |" for purpose, spent in rows), "",
+        f"From the start to the first candidate {_seconds(ledger.first_candidate_seconds)} s, to the first valid one "
+        f"{_seconds(ledger.first_valid_seconds)} s, to the best {_seconds(ledger.best_seconds)} s.{saved}", "",
     ]
 
 

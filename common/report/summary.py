@@ -8,6 +8,7 @@ import msgspec
 from common.messages import Message
 from common.messages.campaign import Budget
 from common.report.events import started
+from common.report.ledger import Ledger, ledger
 from common.report.tally import Tally
 
 
@@ -75,6 +76,7 @@ class Summary(msgspec.Struct, kw_only=True):
     requests_ignored: dict[str, int]
     tokens: dict[str, Tokens]
     """By kind of generation: main, fork."""
+    ledger: Ledger
     seconds: dict[str, dict[str, float]]
     """Stage to step to wall seconds over all accepted results; `queue` is the wait for a worker."""
     reasoning_seconds: float
@@ -106,7 +108,7 @@ def summarise(events: Sequence[Message]) -> Summary:
         candidates=tally.candidates(), fates=dict(tally.fates), results_ignored=dict(tally.results_ignored),
         requests_ignored=dict(tally.requests_ignored),
         tokens={kind: Tokens(**counts) for kind, counts in tally.tokens.items()},
-        seconds={stage: dict(steps) for stage, steps in tally.seconds.items()},
+        ledger=ledger(tally), seconds={stage: dict(steps) for stage, steps in tally.seconds.items()},
         reasoning_seconds=sum(fields["reasoning_seconds"] for fields in tally.iterations()),
         judging_seconds=tally.judging_seconds(), device_seconds=held, overlapped_seconds=overlapped,
         best=Best(**best) if (best := tally.best()) else None,

@@ -50,7 +50,9 @@ class Tally:
         self.iteration_started: dict[int, IterationStarted] = {}
         self.iteration_ended: dict[int, IterationEnded] = {}
         self.generations: dict[tuple[int, str], GenerationStarted] = {}
-        self.main_ended: dict[int, GenerationEnded] = {}
+        self.generations_ended: dict[tuple[int, str], GenerationEnded] = {}
+        self.held: defaultdict[str, float] = defaultdict(float)
+        """Candidate to the seconds for which devices were held for it."""
         self._leases: dict[tuple[str, int], LeaseTaken] = {}
         self._busy: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
 
@@ -102,8 +104,7 @@ class Tally:
         counts["reasoning"] += event.reasoning_tokens
         counts["answer"] += event.answer_tokens
         counts["aborted"] += event.reason == "aborted"
-        if started.kind == "main":
-            self.main_ended[event.iteration] = event
+        self.generations_ended[event.iteration, event.generation] = event
 
     def _accepted(self, event: ResultAccepted) -> None:
         self.results[event.candidate, event.stage] = event
@@ -117,8 +118,9 @@ class Tally:
         if isinstance(event, LeaseTaken):
             if event.run == self.start.run:
                 self._leases[event.device, event.lease] = event
-        elif self._leases.pop((event.device, event.lease), None):
+        elif taken := self._leases.pop((event.device, event.lease), None):
             self._busy[event.device].append((event.at - event.seconds, event.at))
+            self.held[taken.candidate] += event.seconds
 
     # ---- what follows from the counts
 
@@ -182,7 +184,7 @@ class Tally:
         verdicts = [r for r in self.results.values() if r.iteration == number and r.stage is Stage.VALIDATE]
         passed = [r.at for r in verdicts if r.judgement.outcome is Outcome.PASSED]
         early = [r for r in verdicts if self.proposed[r.candidate].origin != "main" and r.at < thinking_until]
-        main_ended = self.main_ended.get(number)
+        main_ended = self.generations_ended.get((number, "main"))
         return {
             "iteration": number, "reason": ended.reason if ended else "open", "cause": ended.cause if ended else "",
             "seconds": end_at - start.at, "bar": fmean(start.H) if start.H else None,
@@ -197,5 +199,5 @@ class Tally:
 
     def _thinking_until(self, number: int, end_at: float) -> float:
         """When the main generation ended: by itself, or with its iteration."""
-        ended = self.main_ended.get(number)
+        ended = self.generations_ended.get((number, "main"))
         return min(ended.at, end_at) if ended else end_at

@@ -196,8 +196,8 @@ async def test_forks_never_starve_the_main_stream(
     record_property("tokens_others_said_in_the_longest_stall", {"main": main, "fork": fork, "main_if_last": reverse})
     print(f"longest stall: main {main}, a fork {fork}, main behind forks {reverse} tokens of another stream")
     assert fork > 32, "the cache was never full: the test shows nothing"
-    assert main <= 16
     assert reverse > 32
+    assert main <= min(fork, reverse) / 2
 
 
 async def test_recorded_text_streams_forks_and_stops(client: Client) -> None:

@@ -61,7 +61,7 @@ import torch.nn as nn
 from torch.utils.cpp_extension import load_inline
 
 ext = load_inline(name="gate_ext", cpp_sources={CPP!r}, functions=["gate", "crash", "misses_tail"],
-                  extra_cflags=["-O3", "-march=native"])
+                  extra_cflags=["-O3", "-march=native", "-fopenmp"])
 '''
 
 

@@ -47,7 +47,7 @@ def events() -> list[Message]:
     log.record(GenerationStarted, iteration=1, generation="f1", kind="fork", parent="main", at_token=40,
                reason="fence_closed", numbers={"p": 0.125, "saves_s": 80.0, "gain_s": 10.0, "cost_s": 1.25})
     log.now = 106.0
-    log.proposed("c1", origin="fork")
+    log.proposed("c1", origin="fork", generation="f1")
     log.proposed("c2", origin="draft")
     log.proposed("c3", origin="main")
     log.record(CandidateDuplicated, iteration=1, generation="f2", origin="fork", duplicate_of="c1", digest="d")
@@ -69,7 +69,7 @@ def events() -> list[Message]:
     log.record(GenerationEnded, iteration=1, generation="main", reason="aborted", prompt_tokens=50, cached_tokens=0,
                reasoning_tokens=400, answer_tokens=0)
     log.record(GenerationEnded, iteration=1, generation="f1", reason="finished", prompt_tokens=90, cached_tokens=80,
-               answer_tokens=60)
+               answer_tokens=60, candidate="c1")
     for draft in close_out(log.state, 1):
         log.draft(draft)
     log.record(RunEnded, reason="iterations", best="c1")
@@ -99,6 +99,31 @@ def test_every_number(events: list[Message]) -> None:
     assert (one.first_candidate_seconds, one.first_passed_seconds, one.early_verdicts) == (6.0, 10.0, 2)
 
 
+def test_what_was_spent_and_how_soon(events: list[Message]) -> None:
+    ledger = summarise(events).ledger
+    assert (ledger.main.tokens, ledger.used.tokens, ledger.wasted.tokens) == (400, 60, 0)
+    assert (ledger.main.device_seconds, ledger.used.device_seconds, ledger.wasted.device_seconds) == (0.0, 5.0, 0.0)
+    times = (ledger.first_candidate_seconds, ledger.first_valid_seconds, ledger.best_seconds)
+    assert times == (6.0, 10.0, 10.0)
+    assert ledger.saved_tokens is None, "no reasoning ended by itself, so nobody knows what was saved"
+
+
+def test_a_fork_that_repeats_another_was_for_nothing_and_a_stop_saves_what_others_went_on_to_say() -> None:
+    log = Log()
+    for number, (reason, tokens) in enumerate([("finished", 1000), ("finished", 2000), ("aborted", 600)], 1):
+        log.iteration(number)
+        log.record(GenerationStarted, iteration=number, generation="main", kind="main")
+        log.record(GenerationStarted, iteration=number, generation="f1", kind="fork", parent="main", at_token=40)
+        log.record(GenerationEnded, iteration=number, generation="f1", reason="finished", answer_tokens=7,
+                   candidate="c1")
+        log.record(IterationEnded, iteration=number, reason="stopped" if reason == "aborted" else "answered", H=())
+        log.record(GenerationEnded, iteration=number, generation="main", reason=reason, reasoning_tokens=tokens)
+    ledger = summarise(log.facts).ledger
+    assert (ledger.main.tokens, ledger.used.tokens, ledger.wasted.tokens) == (3600, 0, 21)
+    assert ledger.saved_tokens == 900
+    assert (ledger.first_candidate_seconds, ledger.first_valid_seconds, ledger.best_seconds) == (None, None, None)
+
+
 def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: list[Message], tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     event_file.write(path, events)
@@ -113,6 +138,8 @@ def test_the_page_says_what_was_decided_on_which_numbers(events: list[Message]) 
     assert "`f1` forked at token 40 because a code block was closed: with a chance of 12.5% it would end the " in page
     assert "iteration and save 80 s, a gain of 10.00 s at a cost of 1.25 s." in page
     assert "stopped by `c1`: its 2.50x clears the bar of 1.00x, set by 0 earlier valid kernels." in page
+    assert "| forks and drafts of use | 60 | 5.0 |" in page
+    assert "to the first candidate 6.0 s, to the first valid one 10.0 s, to the best 10.0 s." in page
     assert "reasoned and answered for 20.0 s; validation and profiling took 5.0 s (0.25 of" in page
 
 
