@@ -44,19 +44,20 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# What measures, and what starts whole systems, runs by itself. Real engines: `make test-engine`.
+# The checks run while the engine's environment is installed. What asks how fast a kernel is has the machine for itself.
 test: export SPECGEN_JUDGE_CACHE = $(CURDIR)/$(VENV)/judge-cache
-test: $(READY) check
+test:
+	$(MAKE) --no-print-directory -j 2 check engine
 	$(MAKE) --no-print-directory test-side-by-side test-alone
 
-# Two at a time, a file each: most tests wait for processes of their own.
-test-side-by-side: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not engine and not alone"
+# A file each, more of them than cores: most tests wait for processes of their own.
+test-side-by-side: $(READY) $(ENGINE_READY)
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not soak and not alone"
 
 test-alone: $(READY)
-	$(BIN)/python -m pytest -m "alone and not soak and not engine"
+	$(BIN)/python -m pytest -m "alone and not soak"
 
-# With real engines on the CPU, in an environment of their own. Starting one keeps one core busy: two files at a time.
+# Real engines on the CPU, in an environment of their own, and nothing else.
 test-engine: $(READY) $(ENGINE_READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "engine and not soak"
 

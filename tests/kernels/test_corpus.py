@@ -15,9 +15,12 @@ GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason
 
 
 def each(group: str, device: str) -> pytest.MarkDecorator:
-    """By task, so that a judge that keeps few references computes each once."""
+    """By task, so that a judge that keeps few references computes each once. Those whose speed counts run alone."""
     chosen = sorted(kernels(group, device), key=lambda kernel: (kernel.stage, kernel.task, kernel.precision))  # type: ignore[arg-type]
-    return pytest.mark.parametrize("kernel", chosen, ids=lambda kernel: kernel.name)
+    return pytest.mark.parametrize("kernel", [
+        pytest.param(kernel, id=kernel.name, marks=[pytest.mark.alone] * (kernel.max_speedup is not None))
+        for kernel in chosen
+    ])
 
 
 async def judged(judge: Judge, kernel: Kernel, device: Device) -> Judgement:

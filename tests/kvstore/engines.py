@@ -143,9 +143,10 @@ class Stream:
 
 
 def two_engines(folder: Path, sockets: Path) -> Iterator[tuple[Engine, Engine]]:
-    """Started at the same time: most of it is waiting for imports."""
+    """Started at the same time: most of it is waiting for imports. They wait for a pool longer than live ones would, so
+    that a busy machine makes no misses."""
     require_environment()
-    transfer = transfer_config(str(sockets), min_load_tokens=BLOCK, retry_seconds=0.05)
+    transfer = transfer_config(str(sockets), min_load_tokens=BLOCK, retry_seconds=0.05, timeout_seconds=5.0)
     engines = Engine(folder / "a.log", transfer), Engine(folder / "b.log", transfer)
     try:
         for engine in engines:

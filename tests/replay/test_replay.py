@@ -67,17 +67,17 @@ async def test_a_main_generation() -> None:
 
 
 async def test_a_fork_gets_what_was_recorded_at_or_before_its_depth() -> None:
-    async with opened(recording(rate=200)) as (endpoint, prompt):
+    """Forked at every token, however the tokens came together."""
+    async with opened(recording(rate=2000)) as (endpoint, prompt):
         pieces = await collect(endpoint, prompt)
-        text, ids = "", tuple[int, ...]()
+        ids = tuple(i for piece in pieces if piece.channel == "reasoning" for i in piece.token_ids or ())
         answers: dict[int, str] = {}
-        for piece in pieces:
-            if piece.channel == "reasoning" and not piece.text.endswith("</think>"):
-                text, ids = text + piece.text, ids + (piece.token_ids or ())
-                answers[len(text)], last = await fork(endpoint, prompt, text, ids)
-                assert last.usage is not None and last.usage.cached is not None
-                prefix = len(prompt.token_ids or ()) + len(ids)
-                assert last.usage.cached >= prefix // 16 * 16, "every full block is cached"
+        for count in range(1, len(ids)):
+            text = await endpoint.detokenize(list(ids[:count]))
+            answers[len(text)], last = await fork(endpoint, prompt, text, ids[:count])
+            assert last.usage is not None and last.usage.cached is not None
+            prefix = len(prompt.token_ids or ()) + count
+            assert last.usage.cached >= prefix // 16 * 16, "every full block is cached"
     depths = {source: [depth for depth, got in answers.items() if got == source] for source in answers.values()}
     nothing = "no code block defines class ModelNew"
     assert set(depths) == {nothing, DRAFT, FAST}
