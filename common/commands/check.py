@@ -108,8 +108,11 @@ def explanation(checked: Checked) -> Iterator[str]:
             f"{len(pairs)} pairs of {record['calls_a_window']} calls; an empty call takes "
             f"{median(record['path_ms']):.4g} ms, which is taken off (docs/timing.md):"
         )
-        for (reference, candidate), (_, span) in zip(pairs, record["spans_ms"], strict=True):
-            yield f"  eager {reference:9.4g} ms   kernel {candidate:9.4g} ms   its own clock {span:9.4g} ms"
+        for number, ((reference, candidate), (_, span)) in enumerate(zip(pairs, record["spans_ms"], strict=True)):
+            yield (
+                f"  eager {reference:9.4g} ms   kernel {candidate:9.4g} ms   its own clock {span:9.4g} ms"
+                + "   disturbed" * (number in record["disturbed"])
+            )
     if limits := record.get("roofline"):
         yield (
             f"under the roofline: {limits['memory_share']:.0%} of a copy's {limits['bytes_s'] / 1e9:.3g} GB/s, "

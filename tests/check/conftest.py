@@ -1,4 +1,4 @@
-"""The tensors here are tiny: more threads than one only wait for each other."""
+"""The tensors here are tiny: more threads than one only wait for each other. Random ones are the same each time."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -13,3 +13,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(20260101)

@@ -20,6 +20,7 @@ from common.judge.lane.ended import (
     too_slow,
 )
 from common.judge.lane.spares import Spare
+from common.judge.lane.waits import Waits
 from common.judge.protocol import (
     FRAME_LIMIT,
     Arena,
@@ -127,6 +128,10 @@ class Candidate:
             if done.nonce != nonce or len(done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
             return Answered(done, seconds)
+
+    def waits(self) -> Waits:
+        """A count of how long its threads stand ready while others have their cores."""
+        return Waits(self._spare.warden)
 
     def freeze(self) -> None:
         with self._judged("freeze"):

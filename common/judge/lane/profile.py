@@ -38,9 +38,10 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         limits = limits_of(known, timing, measurement)
         kernels = timing.trace() if device.kind == "cuda" else None
     labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
+    labels |= {"busy_host"} if timing.busy else set()
     return Judgement(
         outcome=Outcome.PASSED,
-        feedback=Feedback(summary=f"{_summary(measurement)}; {sentence(limits)}"),
+        feedback=Feedback(summary=f"{_summary(measurement)}{_busy(timing)}; {sentence(limits)}"),
         labels=tuple(sorted(labels)),
         measurement=measurement,
         seconds=desk.seconds | seconds,
@@ -86,6 +87,12 @@ def on_cores(cores: tuple[int, ...]) -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, before)
         torch.set_num_threads(threads)
+
+
+def _busy(timing: Timing) -> str:
+    """Said where it matters: with enough undisturbed pairs only those count."""
+    disturbed, pairs = timing.disturbed
+    return f", on busy cores ({disturbed} of {pairs} pairs were disturbed)" if timing.busy else ""
 
 
 def _summary(measurement: Measurement) -> str:

@@ -35,6 +35,8 @@ class Spare:
         """Until every process that could write closed its end: from then on the pipe is always readable."""
         self._handle = -1
         self._closed = False
+        self.warden = 0
+        """Its warden's process id, once admitted."""
         self.exit: tuple[int, int] | None = None
         """Wait status and peak memory in KiB, once the candidate's process ended by itself."""
         self.lost = False
@@ -51,9 +53,9 @@ class Spare:
 
     def admit(self, deadline: float) -> None:
         """Wait for the warden, put it under the limits, let it fork the candidate's process."""
-        pid = self._hear(deadline)
-        self._handle = os.pidfd_open(pid)
-        self.group.add(pid)
+        self.warden = self._hear(deadline)
+        self._handle = os.pidfd_open(self.warden)
+        self.group.add(self.warden)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._control.send(b"g")
 

@@ -40,6 +40,7 @@ from common.judge.lane.roofline import floor_seconds
 from common.judge.lane.series import series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
+from common.judge.lane.waits import disturbed
 from common.judge.protocol import Done, Kernel, Result
 from common.judge.tree import Tree, pack
 from common.logs import get_logger
@@ -52,12 +53,32 @@ _EMPTY_CALLS = 3
 
 
 class Turn(NamedTuple):
-    """One side's timed series: seconds a call by the judge's clock and by its own, and what each call returned."""
+    """One side's timed series: seconds a call by the judge's clock and by its own, what each call returned, and whether
+    it had to wait for its cores."""
 
     seconds: float
     span: float
     results: list[tuple[str, list[Returned]]]
     inputs: list[Tree]
+    disturbed: bool
+    path: list[Empty]
+
+
+class Empty(NamedTuple):
+    """A call that returns what is there already: seconds by the judge's clock and by the process's."""
+
+    seconds: float
+    span: float
+
+
+class Block(NamedTuple):
+    """A pair of timed series, reference and candidate, and the empty calls after each."""
+
+    pair: Pair
+    spans: Pair
+    reference_path: list[Empty]
+    candidate_path: list[Empty]
+    disturbed: bool
 
 
 class Timing:
@@ -72,10 +93,7 @@ class Timing:
         self._random = random.Random(secrets.randbits(64))
         self.expected = known.reference(fresh_case(self._secret, 0))
         self._filler = Filler(known.device)
-        self._spans: list[tuple[float, float]] = []
-        self._pairs: list[Pair] = []
-        self._empty: list[float] = []
-        self._empty_spans: list[float] = []
+        self._blocks: list[Block] = []
         self._calls = 1
 
     def run(self) -> Measurement:
@@ -83,14 +101,27 @@ class Timing:
         settings = self._bench.settings
         self._prepare()
         deadline = time.monotonic() + settings.time_seconds
-        while len(self._pairs) < settings.pairs_most:
+        while len(self._blocks) < settings.pairs_most:
             self._bench.check()
-            self._pair(len(self._pairs) + 1)
-            if len(self._pairs) >= settings.pairs and len(self._pairs) % 4 == 0:
-                result = self._measure()
-                if settled(result, settings.target_width) or time.monotonic() > deadline:
-                    return self._agreed(result)
+            self._blocks.append(self._block(len(self._blocks) + 1))
+            if len(self._blocks) >= settings.pairs and len(self._blocks) % 4 == 0:
+                late = time.monotonic() > deadline
+                if late or (not self.busy and settled(self._measure(), settings.target_width)):
+                    break
         return self._agreed(self._measure())
+
+    @property
+    def busy(self) -> bool:
+        """Whether other load on the cores left too few undisturbed pairs; then all of them count."""
+        return sum(not block.disturbed for block in self._blocks) < self._bench.settings.pairs
+
+    @property
+    def disturbed(self) -> tuple[int, int]:
+        """Pairs in which the reference had to wait for its cores, and all pairs."""
+        return sum(block.disturbed for block in self._blocks), len(self._blocks)
+
+    def _kept(self) -> list[Block]:
+        return [block for block in self._blocks if self.busy or not block.disturbed]
 
     def trace(self) -> tuple[Kernel, ...]:
         """The launches of one call apart from the timed ones; none where tracing failed, which is not the candidate's
@@ -102,15 +133,20 @@ class Timing:
             return ()
 
     def _measure(self) -> Measurement:
-        return measure(self._pairs, self._empty, self._bench.settings.confidence, self._random)
+        kept = self._kept()
+        empty = [call.seconds for block in kept for call in block.reference_path]
+        return measure([block.pair for block in kept], empty, self._bench.settings.confidence, self._random)
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
-        path, quarters = median(self._empty), quantiles(self._empty, n=4)
+        kept = self._kept()
+        empty = [call.seconds for block in kept for call in block.reference_path]
+        path, quarters = median(empty), quantiles(empty, n=4)
+        own_path = median(call.span for block in kept for call in block.candidate_path)
         clocks = Clocks(
             judge=1e-3 * measurement.candidate_ms,
-            quartile=quantiles((net(pair.candidate, path) for pair in self._pairs), n=4)[0],
-            process=median(span for _, span in self._spans) - median(self._empty_spans),
+            quartile=quantiles((net(block.pair.candidate, path) for block in kept), n=4)[0],
+            process=median(block.spans.candidate for block in kept) - own_path,
             spread=quarters[2] - quarters[0],
             floor=floor_seconds(output_bytes(self.expected.eager), self._known.device),
         )
@@ -155,7 +191,7 @@ class Timing:
             side.freeze()
         return median(seconds[False]) - median(seconds[True])
 
-    def _pair(self, index: int) -> None:
+    def _block(self, index: int) -> Block:
         """Both sides on the same new inputs, in random order."""
         cases = [fresh_case(self._secret, index * self._calls + call) for call in range(self._calls)]
         series = [make_inputs(self._known.module, case, self._known.device) for case in cases]
@@ -165,46 +201,46 @@ class Timing:
         candidate, reference = turns[self._candidate], turns[self._reference]
         for case, ours, theirs in zip(cases, reference.results, candidate.results, strict=True):
             self._compare(case, theirs, ours)
-        self._pairs.append(Pair(reference=reference.seconds, candidate=candidate.seconds))
-        self._spans.append((reference.span, candidate.span))
         self.inputs = series[-1]
+        return Block(
+            Pair(reference=reference.seconds, candidate=candidate.seconds),
+            Pair(reference=reference.span, candidate=candidate.span),
+            reference.path, candidate.path, reference.disturbed
+        )
 
     def _turn(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        """A side's series, then some of empty calls: only the reference's count, but both processes are used alike."""
         if side is self._candidate:
-            turn = self._timed(side, series)
-            self._path(side, turn.inputs)
-            return turn
+            return self._timed(side, series)
         with ours():
-            turn = self._timed(side, series)
-            self._empty += self._path(side, turn.inputs)
-        return turn
-
-    def _path(self, side: Candidate, inputs: list[Tree]) -> list[float]:
-        """Seconds of calls that return what is there already."""
-        seconds = []
-        for _ in range(_EMPTY_CALLS):
-            self._filler.run()
-            done, took = side.call(inputs[0], more=inputs[1:], thaw=True, empty=True)
-            side.freeze()
-            seconds.append(took / self._calls)
-            if side is self._candidate:
-                self._empty_spans.append(done.span / self._calls)
-        return seconds
+            return self._timed(side, series)
 
     def _timed(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        """One call on former inputs to warm up, then the timed ones on new inputs."""
+        """One call on former inputs to warm up, then the timed ones on new inputs, then empty ones."""
         side.call(side.arena.give(self.inputs), thaw=True)
         side.freeze()
         first, *more = trees = side.arena.give_all(series)
         side.arena.poison(_POISON)
         self._filler.run()
+        waits = side.waits()
         done, seconds = side.call(first, more=more, thaw=True)
         side.freeze()
+        waited = waits.since()
         results = [(result.spec, receive(side.arena, result, self.expected)) for result in _results(done)]
         if not side.arena.untouched():
             raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
-        return Turn(seconds / self._calls, done.span / self._calls, results, trees)
+        path = self._path(side, trees)
+        return Turn(seconds / self._calls, done.span / self._calls, results, trees, disturbed(waited, seconds), path)
+
+    def _path(self, side: Candidate, inputs: list[Tree]) -> list[Empty]:
+        """Calls that return what is there already: only the reference's give the path, but both processes are used
+        alike."""
+        calls = []
+        for _ in range(_EMPTY_CALLS):
+            self._filler.run()
+            done, took = side.call(inputs[0], more=inputs[1:], thaw=True, empty=True)
+            side.freeze()
+            calls.append(Empty(took / self._calls, done.span / self._calls))
+        return calls
 
     def _compare(
         self, case: Case, candidate: tuple[str, list[Returned]], reference: tuple[str, list[Returned]]
@@ -226,10 +262,15 @@ class Timing:
     def record(self) -> dict[str, Any]:
         return {
             "calls_a_window": self._calls,
-            "pairs_ms": [(1e3 * pair.reference, 1e3 * pair.candidate) for pair in self._pairs],
-            "spans_ms": [(1e3 * reference, 1e3 * candidate) for reference, candidate in self._spans],
-            "path_ms": [1e3 * seconds for seconds in self._empty],
+            "pairs_ms": [_ms(block.pair) for block in self._blocks],
+            "spans_ms": [_ms(block.spans) for block in self._blocks],
+            "path_ms": [1e3 * call.seconds for block in self._blocks for call in block.reference_path],
+            "disturbed": [number for number, block in enumerate(self._blocks) if block.disturbed],
         }
+
+
+def _ms(pair: Pair) -> tuple[float, float]:
+    return 1e3 * pair.reference, 1e3 * pair.candidate
 
 
 def _results(done: Done) -> list[Done | Result]:

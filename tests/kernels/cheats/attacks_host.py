@@ -13,7 +13,7 @@
 # attaches_to_parent = {mechanism = 10, says = "ptrace", reason = "Attaches to the process above to write into it."}
 # kills_everything = {mechanism = 55, reason = "Kills every process it may, which is its own alone."}
 # bombs_forks = {mechanism = 55, outcomes = ["runtime_error", "out_of_memory", "timeout", "wrong_values", "passed"], reason = "Forks without end; the limit holds and all of them end with the candidate."}
-# bombs_memory = {mechanism = 55, outcomes = ["out_of_memory"], reason = "Takes memory without end."}
+# bombs_memory = {mechanism = 55, outcomes = ["out_of_memory", "timeout"], reason = "Takes memory without end; where the machine is busy its time may be over first."}
 # bombs_disk = {mechanism = 55, says = "nothing to write", reason = "Fills the disk; the only one it may write to is small and in memory."}
 # never_returns = {mechanism = 55, outcomes = ["timeout"], reason = "Does not end."}
 # leaves_a_child = {mechanism = 55, outcomes = ["passed"], labels = ["library_only"], reason = "Leaves a process behind that works on; it ends with the candidate."}

@@ -1,0 +1,64 @@
+"""Other load on the cores that time: counted by the kernel, told with the result."""
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from common.devices import Device
+from common.judge import Artefact, Judge
+from common.judge.lane.waits import GRACE_SECONDS, Waits, disturbed
+from common.messages import Outcome, TaskSource
+from tests.judge.sources import EAGER, TASK
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+_SPIN = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+
+
+@contextmanager
+def busy(core: int, processes: int) -> Iterator[None]:
+    """Processes that want the core all the time, for the block."""
+    spinning = [subprocess.Popen([sys.executable, "-c", _SPIN, str(core)]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+async def test_two_that_want_one_core_wait_for_each_other(device: Device) -> None:
+    with busy(device.cores[0], 2):
+        waits = Waits(os.getpid())
+        await asyncio.sleep(2.0)
+        assert waits.since() > 0.3
+        assert waits.since() < 0.3, "asked again at once"
+
+
+async def test_one_that_has_a_core_to_itself_was_not_disturbed() -> None:
+    assert not disturbed(0.0, 1e-3)
+    assert not disturbed(GRACE_SECONDS, 1e-3)
+    assert disturbed(1e-3, 1e-3)
+
+
+async def test_where_nothing_is_counted_nothing_waits(tmp_path: Path) -> None:
+    assert Waits(1, tmp_path).since() == 0.0
+
+
+async def test_a_figure_from_a_busy_core_says_so(judge: Judge, device: Device) -> None:
+    """With calls of many milliseconds; a short one is done before anybody else's turn comes."""
+    task = TaskSource(name="long", source=TASK.replace("rows = 512", "rows = 4096"))
+    artefact = await judge.compile(task, EAGER)
+    assert isinstance(artefact, Artefact)
+    with busy(device.cores[0], 2):
+        profile = await judge.profile(task, artefact, device)
+    assert profile.outcome is Outcome.PASSED and profile.measurement is not None
+    assert "busy_host" in profile.labels
+    assert f"({len(profile.record['disturbed'])} of {len(profile.record['pairs_ms'])} pairs" in profile.feedback.summary
+    assert profile.measurement.pairs == len(profile.record["pairs_ms"]), "too few were left, so all count"
