@@ -43,6 +43,11 @@ async def test_a_run_from_submission_to_report(up: System, tmp_path: Path) -> No
     assert (row["state"], row["iterations"], row["candidates"]) == ("iterations", 1, 2)
     assert {worker["stage"] for worker in status["workers"]} == {"validate", "profile"}
     assert run in await command(up, "status")
+    [campaign] = [c for c in json.loads(await command(up, "status", "--json", "--campaigns"))["campaigns"]
+                  if c["campaign"] == run]
+    assert (campaign["runs"], campaign["candidates"]) == (1, 2)
+    assert campaign["main_tokens"] > 100 and campaign["fork_tokens"] > 10 and campaign["device_seconds"] > 0
+    assert "campaigns\n" in await command(up, "status", "--campaigns")
     await command(up, "report", run, "--out", tmp_path / "report")
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert summary["candidates"] == {"fork": {"passed": 1}, "main": {"wrong_values": 1}}
