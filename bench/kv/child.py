@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +28,14 @@ class PoolChild:
         print(json.dumps({"do": do, **more}), file=self._stdin, flush=True)
         return self._answer(do)
 
-    def wait_chunks(self, chunks: int, looks: int = 2_000) -> dict[str, Any]:
+    def wait_chunks(self, chunks: int, seconds: float = 30.0) -> dict[str, Any]:
         """Until the pool has grown; RuntimeError where it does not."""
-        for _ in range(looks):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             status = self.ask("status")
             if status["chunks"] >= chunks:
                 return status
+            time.sleep(0.01)
         raise RuntimeError(f"the pool has {status['chunks']} of {chunks} chunks: {status}")
 
     def kill(self) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from bench.kv.child import PoolChild, pool_child
 from bench.kv.gear import LENDER, Worker, keys, report, timed, uuid
+from kvstore.engine.device import LOAD_PROGRAMS, STORE_PROGRAMS
 
 
 def main() -> None:
@@ -34,19 +35,34 @@ def main() -> None:
             region.zero_()
         loads = [worker.load(names) for _ in range(8)]
         right = all(torch.equal(a, b) for a, b in zip(saved, worker.regions, strict=True))
-        stores = [worker.store(keys(256, 10_000 * (n + 1))) for n in range(6)]
         size = blocks * worker.payload
         load = statistics.median(seconds for seconds, _ in loads[1:])
-        store = statistics.median(stores[1:])
         report(
             "copies", kind=args.kind, layers_apart=args.layers_apart, bytes=size, right=right,
             failed=[failed for _, failed in loads], ceiling_bytes_s={"load": into, "store": out},
             first_store_seconds=first, load_seconds=load, load_bytes_s=size / load, load_share=size / load / into,
-            store_bytes_s=256 * worker.payload / store, store_share=256 * worker.payload / store / out,
             pool=grown,
         )
+        _stores(worker, args.kind, out)
         _revoke(pool, worker, args.kind)
         worker.close()
+
+
+def _stores(worker: Worker, kind: str, ceiling: float) -> None:
+    """By the number of programs: a store shares the GPU with decoding streams, and runs few. Without what the pool's
+    answer takes."""
+    count = 512
+    for programs in sorted({STORE_PROGRAMS, 132, 264, LOAD_PROGRAMS}):
+        worker.copiers["store"].programs = programs
+        taken = []
+        for n in range(6):
+            slots = worker.tier.reserve("s", keys(count, 100_000 * (n + 1) + 1_000_000 * programs))
+            if len(slots) != count:
+                raise RuntimeError(f"room for {len(slots)} of {count} blocks")
+            taken.append(worker.run("store", list(slots.values()))[0])
+        speed = count * worker.payload / statistics.median(taken[1:])
+        report("stores", kind=kind, programs=programs, live=programs == STORE_PROGRAMS, bytes_s=speed,
+               share=speed / ceiling)
 
 
 def _ceilings(worker: Worker) -> tuple[float, float]:

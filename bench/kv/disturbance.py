@@ -20,28 +20,30 @@ from bench.kv.child import PoolChild, pool_child
 from bench.kv.gear import LENDER, Worker, keys, once, report, uuid
 
 BLOCKS = 512
+_RETRY_SECONDS = 0.05
 
 
 def traffic(folder: Path) -> None:
-    """Load for ever; a pause makes loads fail at once, then they go on. Ends with its stdin."""
+    """Load for ever; a pause makes loads fail at once, then they are tried again now and then. Ends with its stdin.
+
+    A failed load has asked the GPU for an event of this process, which alone can set a kernel of another one back.
+    """
     worker = Worker(folder, BLOCKS)
     worker.store(keys(BLOCKS))
     time.sleep(0.2)
     print("ready", flush=True)
     while True:
         slots = worker.tier.pin(keys(BLOCKS)) if worker.tier.find("t", keys(BLOCKS), 0) else []
-        if slots:
-            worker.run("load", slots)
-        else:
-            time.sleep(0.001)
+        if not slots or worker.run("load", slots)[1]:
+            time.sleep(_RETRY_SECONDS)
 
 
 def measure(name: str, work: Callable[[], object], repeats: int) -> dict[str, object]:
     """Microseconds a call, each call timed by itself."""
     times = sorted(once(work) * 1e6 for _ in range(repeats))
     return {
-        "kernel": name, "median_us": statistics.median(times), "p90_us": times[int(0.9 * repeats)],
-        "p99_us": times[int(0.99 * repeats)], "most_us": times[-1],
+        "kernel": name, "median_us": statistics.median(times), "mean_us": statistics.fmean(times),
+        "p90_us": times[int(0.9 * repeats)], "p99_us": times[int(0.99 * repeats)], "most_us": times[-1],
     }
 
 

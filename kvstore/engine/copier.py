@@ -20,6 +20,9 @@ class Place:
 class Copier(Protocol):
     """One direction of one worker; used by one thread. Both calls return when the copy is done."""
 
+    slice_bytes: int
+    """What one call copies at most: a revocation waits until it returns, and must not wait for longer than 50 ms."""
+
     def mark(self) -> Any:
         """What the engine has queued up to now; called by the engine's thread and waited for before the copy."""
 

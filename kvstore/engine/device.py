@@ -17,6 +17,8 @@ from kvstore.geometry import Geometry
 
 _TILE_WORDS = 2_048
 _ROWS = 128
+_ITEMS = 4
+"""Items a program has at least, where there are enough tiles: with fewer most programs would wait for the last."""
 STORE_PROGRAMS, LOAD_PROGRAMS = 64, 1_056
 """Programs a copy runs: few for a store, which shares the GPU with decoding streams; for a load, which a request waits
 for, eight for each of a large GPU's multiprocessors."""
@@ -25,6 +27,9 @@ for, eight for each of a large GPU's multiprocessors."""
 class DeviceCopier:
     """`regions`: the engine's KV, each (blocks, bytes); a page holds a block's bytes of all regions in this order."""
 
+    slice_bytes = 2 * 2**30
+    """1.5 ms within a device, 45 ms over PCIe: a revocation waits for no more."""
+
     def __init__(self, regions: Sequence[torch.Tensor], geometry: Geometry, part: int, programs: int) -> None:
         held = sum(region.shape[1] * region.element_size() for region in regions)
         if held != geometry.payload:
@@ -32,7 +37,7 @@ class DeviceCopier:
         self._device = regions[0].device
         self._geometry = geometry
         self._part = part
-        self._programs = programs
+        self.programs = programs
         self._words, tiles = tile(regions)
         self._tiles = torch.from_numpy(tiles).to(self._device)
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
@@ -70,9 +75,11 @@ class DeviceCopier:
     def _copy(self, numbers: torch.Tensor, pages: torch.Tensor, *, load: bool) -> torch.Tensor:
         sums = torch.zeros(len(numbers), dtype=torch.int64, device=self._device)
         address, stride, offset, words = self._tiles
-        items = len(numbers) * len(address)
-        kernels.copy_blocks[(min(self._programs, items),)](
-            address, stride, offset, words, numbers, pages, sums, items, len(address),
+        span = span_of(len(numbers), len(address), self.programs)
+        spans = -(-len(address) // span)
+        items = len(numbers) * spans
+        kernels.copy_blocks[(min(self.programs, items),)](
+            address, stride, offset, words, numbers, pages, sums, items, spans, span, len(address),
             LOAD=load, WORDS=self._words, num_warps=8,
         )
         return sums
@@ -90,6 +97,11 @@ class DeviceCopier:
         done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         done.record(self._stream)
         done.synchronize()
+
+
+def span_of(blocks: int, tiles: int, programs: int) -> int:
+    """Tiles that a program copies in one go: a whole block, or less where that leaves programs with little to do."""
+    return max(1, min(tiles, blocks * tiles // (_ITEMS * programs)))
 
 
 def tile(regions: Sequence[torch.Tensor]) -> tuple[int, npt.NDArray[np.int64]]:

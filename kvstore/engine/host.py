@@ -18,6 +18,8 @@ Bytes = npt.NDArray[np.uint8]
 class HostCopier:
     """`regions`: the engine's KV, each (blocks, bytes); a page holds a block's bytes of all regions in this order."""
 
+    slice_bytes = 256 * 2**20
+
     def __init__(self, regions: Sequence[Bytes], geometry: Geometry, part: int) -> None:
         held = sum(region.shape[1] for region in regions)
         if held != geometry.payload:

@@ -11,33 +11,39 @@ import triton.language as tl
 
 @triton.jit
 def copy_blocks(
-    tile_address, tile_stride, tile_offset, tile_words, blocks, pages, sums, items, tiles,
+    tile_address, tile_stride, tile_offset, tile_words, blocks, pages, sums, items, spans, span, tiles,
     LOAD: tl.constexpr, WORDS: tl.constexpr,
 ):
-    """Copy `items // tiles` blocks to (or, with LOAD, from) pages, and add up each block's checksum.
+    """Copy `items // spans` blocks to (or, with LOAD, from) pages, and add up each block's checksum.
 
     A tile is a piece of at most WORDS 8-byte words of one region: `tile_address` where it is in the engine's block 0,
-    `tile_stride` bytes from one block to the next, `tile_offset` bytes from the page's begin. `blocks` are block
-    numbers, `pages` addresses. Programs take items in turn, so their number bounds how much of the GPU a copy takes.
+    `tile_stride` bytes from one block to the next, `tile_offset` bytes from the page's begin. An item is `span` of a
+    block's `tiles` tiles, one after the other, so that the checksum stays in registers and is added up once an item.
+    `blocks` are block numbers, `pages` addresses. Programs take items in turn, so their number bounds how much of the
+    GPU a copy takes.
     """
     lanes = tl.arange(0, WORDS)
     for item in range(tl.program_id(0), items, tl.num_programs(0)):
-        row = item // tiles
-        tile = item % tiles
-        offset = tl.load(tile_offset + tile)
-        engine = tl.load(tile_address + tile) + tl.load(blocks + row) * tl.load(tile_stride + tile)
-        page = tl.load(pages + row) + offset
-        mask = lanes < tl.load(tile_words + tile)
-        if LOAD:
-            source, target = page, engine
-        else:
-            source, target = engine, page
-        source = tl.multiple_of(source.to(tl.pointer_type(tl.int64)), 16)
-        target = tl.multiple_of(target.to(tl.pointer_type(tl.int64)), 16)
-        words = tl.load(source + lanes, mask=mask, other=0)
-        tl.store(target + lanes, words, mask=mask)
-        weights = (offset // 8 + lanes) * 2 + 1
-        tl.atomic_add(sums + row, tl.sum(words * weights, axis=0))
+        row = item // spans
+        first = (item % spans) * span
+        block = tl.load(blocks + row)
+        begin = tl.load(pages + row)
+        total = tl.zeros((WORDS,), dtype=tl.int64)
+        for tile in range(first, min(first + span, tiles)):
+            offset = tl.load(tile_offset + tile)
+            engine = tl.load(tile_address + tile) + block * tl.load(tile_stride + tile)
+            page = begin + offset
+            mask = lanes < tl.load(tile_words + tile)
+            if LOAD:
+                source, target = page, engine
+            else:
+                source, target = engine, page
+            source = tl.multiple_of(source.to(tl.pointer_type(tl.int64)), 16)
+            target = tl.multiple_of(target.to(tl.pointer_type(tl.int64)), 16)
+            words = tl.load(source + lanes, mask=mask, other=0)
+            tl.store(target + lanes, words, mask=mask)
+            total += words * ((offset // 8 + lanes) * 2 + 1)
+        tl.atomic_add(sums + row, tl.sum(total, axis=0))
 
 
 @triton.jit

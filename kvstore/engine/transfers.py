@@ -19,7 +19,6 @@ from kvstore.memory import context_here
 from kvstore.wire import Hello
 
 log = logging.getLogger("vllm.kvstore")
-_SLICE_BYTES = 256 * 2**20
 _LOOK_SECONDS = 1.0
 
 
@@ -106,7 +105,7 @@ class Transfers:
             copier.store(blocks, places, job.mark)
             return [True] * len(blocks)
 
-        for blocks, pool, handles in self._slices(job):
+        for blocks, pool, handles in self._slices(job, copier.slice_bytes):
             good, problem = self._copy(copy, blocks, pool, handles)
             self._pools[pool].wrote(handles, ok=all(good))
             if problem:
@@ -119,7 +118,7 @@ class Transfers:
 
         good: set[int] = set()
         problems = set()
-        for blocks, pool, handles in self._slices(job):
+        for blocks, pool, handles in self._slices(job, copier.slice_bytes):
             ok, problem = self._copy(copy, blocks, pool, handles)
             wrong = [] if problem else [handle for handle, fine in zip(handles, ok, strict=True) if not fine]
             self._pools[pool].read(handles, wrong=wrong)
@@ -145,15 +144,15 @@ class Transfers:
             problem = repr(error)
         return [False] * len(blocks), problem
 
-    def _slices(self, job: Job) -> list[tuple[list[int], str, list[Handle]]]:
-        """(blocks, pool, handles) for each pool that is known, at most 256 MiB each."""
+    def _slices(self, job: Job, most: int) -> list[tuple[list[int], str, list[Handle]]]:
+        """(blocks, pool, handles) for each pool that is known, at most `most` bytes each."""
         by_pool: dict[str, list[tuple[int, Handle]]] = defaultdict(list)
         for block, slot in zip(job.blocks, job.slots, strict=True):
             if slot is not None:
                 by_pool[slot[0]].append((block, slot[1]))
         if not by_pool.keys() <= self._pools.keys():
             self._look()
-        step = max(1, _SLICE_BYTES // self._hello.geometry.payload)
+        step = max(1, most // self._hello.geometry.payload)
         return [
             ([block for block, _ in pairs[i : i + step]], pool, [handle for _, handle in pairs[i : i + step]])
             for pool, pairs in by_pool.items() if pool in self._pools for i in range(0, len(pairs), step)
