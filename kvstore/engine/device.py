@@ -92,6 +92,18 @@ class DeviceCopier:
         done.synchronize()
 
 
+class Buffer:
+    """Memory of the engine's GPU through which pages go that cannot be mapped; zeroed."""
+
+    def __init__(self, device: torch.device, size: int) -> None:
+        self._memory = torch.zeros(size, dtype=torch.uint8, device=device)
+        self.address = self._memory.data_ptr()
+        self.size = size
+
+    def close(self) -> None:
+        self._memory = torch.empty(0, dtype=torch.uint8)
+
+
 def tile(regions: Sequence[torch.Tensor]) -> tuple[int, npt.NDArray[np.int64]]:
     """Words a tile has at most, and the four rows that `copy_blocks` takes: address, stride, offset, words.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
+from kvstore.address import pools
 from kvstore.engine.copier import Copier, Place
 from kvstore.engine.mappings import Mappings, Unavailable
 from kvstore.engine.tier import Slot
@@ -95,7 +96,7 @@ class Transfers:
             self._look()
 
     def _look(self) -> None:
-        for path in self._folder.glob("*.sock"):
+        for path in pools(self._folder):
             if path.stem not in self._pools:
                 self._pools[path.stem] = Mappings(path, self._hello, self._context)
 
