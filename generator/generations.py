@@ -57,14 +57,18 @@ class Generations:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.running: dict[str, Generation] = {}
 
-    async def start_main(self, text: str) -> tuple[int | None, Placement | None]:
-        """Start the main generation, or go on with what the journal holds; then the token it goes on from."""
+    async def start_main(self, text: str, before: Placement | None) -> tuple[int | None, Placement | None]:
+        """Start the main generation, or go on with what the journal holds; then the token it goes on from.
+
+        `before`: where a former generator had it, and its prefix may be cached.
+        """
         transcript = Transcript(self._run, self._iteration, MAIN)
         transcript.restore(await self._journal(MAIN))
         s = self._settings
         seat, prompt = await self._seated(
             lambda endpoint: endpoint.open_prompt([{"role": "user", "content": text}]),
-            sum(transcript.token_counts()), home=None, patience=s.endpoint_seconds,
+            sum(transcript.token_counts()), home=self._replicas.site(before.replica) if before else None,
+            patience=s.endpoint_seconds,
         )
         sampling = Sampling(max_tokens=s.max_tokens, temperature=s.temperature, top_p=s.top_p)
         self._start(MAIN, seat, transcript, prompt, sampling, MAIN_PRIORITY)

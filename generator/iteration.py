@@ -83,7 +83,10 @@ class IterationDriver:
 
     async def _begin_main(self) -> None:
         try:
-            resumed, placement = await self._generations.start_main(self._iteration.started.prompt)
+            former = self._iteration.generations.get(MAIN)
+            resumed, placement = await self._generations.start_main(
+                self._iteration.started.prompt, former.started.placement if former else None
+            )
         except EndpointProblem as problem:
             self._end = Ending("failed", str(problem))
             return

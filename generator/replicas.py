@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import msgspec
 
@@ -76,9 +77,10 @@ class Seat:
 
 
 class Replicas:
-    """Use as an async context manager; call `probe` first."""
+    """Use as an async context manager; call `probe` first. Runs that start together see no load of each other yet, so
+    each begins with another replica, by its name, where all are equal."""
 
-    def __init__(self, llm: Llm, settings: GeneratorSettings) -> None:
+    def __init__(self, llm: Llm, settings: GeneratorSettings, run: str = "") -> None:
         self._settings = settings
         self._cost = PrefixCost(
             load_seconds_per_token=settings.load_seconds_per_token,
@@ -90,7 +92,10 @@ class Replicas:
         away = settings.endpoint_seconds if len(urls) == 1 else settings.replica_seconds
         patience = Patience(away=away, idle=settings.idle_seconds, wait_max=5.0)
         key = os.environ.get(llm.api_key_env or "")
-        self.sites = [Site(Endpoint(url, llm.model, api_key=key, patience=patience)) for url in urls]
+        first = crc32(run.encode()) % len(urls)
+        self.sites = [
+            Site(Endpoint(url, llm.model, api_key=key, patience=patience)) for url in (*urls[first:], *urls[:first])
+        ]
         self.home: Site | None = None
         """Where the open iteration's reasoning is generated."""
 
@@ -105,6 +110,10 @@ class Replicas:
     @property
     def several(self) -> bool:
         return len(self.sites) > 1
+
+    def site(self, url: str) -> Site | None:
+        """None where the run has no such replica (any more)."""
+        return next((site for site in self.sites if site.url == url), None)
 
     @property
     def model(self) -> str:

@@ -57,7 +57,7 @@ class _Run:
 
     async def drive(self, tasks: Background) -> None:
         """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
-        async with Replicas(self._submitted.llm, self._settings) as replicas:
+        async with Replicas(self._submitted.llm, self._settings, self._state.run) as replicas:
             problem = await self._probe(replicas)
             if not problem:
                 tasks.start(replicas.look_after(self._bus, self._state.run))

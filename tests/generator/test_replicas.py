@@ -66,6 +66,12 @@ async def test_one_that_comes_later_is_taken_in(bus: Bus) -> None:
         assert (seat := replicas.place(0)) and seat.placement and set(seat.placement.seconds) == {first, second}
 
 
+def test_runs_that_start_together_begin_at_different_replicas() -> None:
+    llm = Llm(url="http://a", model="", replicas=("http://b", "http://c"))
+    firsts = {Replicas(llm, SETTINGS, run=f"run-{n}").sites[0].url for n in range(20)}
+    assert firsts == {"http://a", "http://b", "http://c"}
+
+
 async def test_load_own_generations_and_failures_decide() -> None:
     async with replaying() as first, replaying() as second, probed(first, second) as replicas:
         one, other = replicas.sites

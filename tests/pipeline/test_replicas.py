@@ -1,6 +1,7 @@
 """A run on several replicas of an engine: a real generator process and replay endpoints that are processes too.
 
-The tests ask for the forks themselves, so that it is known what a replica is loaded with when one is placed.
+The tests ask for the forks themselves, so that it is known what a replica is loaded with when one is placed. By their
+names the runs `loads` and `killed` begin at the first replica.
 """
 from __future__ import annotations
 
@@ -138,11 +139,11 @@ async def test_a_fork_stays_with_its_prefix_until_too_many_are_there(
 ) -> None:
     task, recording = recorded
     with replay(recording) as first, replay(recording) as second:
-        await submit(bus, "load", task, first, second)
-        at_home = await fork(bus, "load")
-        async with busy(bus, "load", first, 6):
-            away = await fork(bus, "load")
-        events = await ended(bus, "load")
+        await submit(bus, "loads", task, first, second)
+        at_home = await fork(bus, "loads")
+        async with busy(bus, "loads", first, 6):
+            away = await fork(bus, "loads")
+        events = await ended(bus, "loads")
     main = next(e for e in events if isinstance(e, GenerationStarted) and e.kind == "main")
     assert main.placement and (main.placement.replica, main.placement.prefix) == (first, "computed")
     assert at_home.placement and (at_home.placement.replica, at_home.placement.prefix) == (first, "cached")
@@ -150,7 +151,7 @@ async def test_a_fork_stays_with_its_prefix_until_too_many_are_there(
     tokens = away.placement.tokens
     assert tokens > FORKED_AT and away.placement.seconds[second] == pytest.approx(tokens * 0.001)
     assert away.placement.seconds[first] >= 1.2 > away.placement.seconds[second]
-    located = [e for e in events if isinstance(e, PrefixLocated) and e.run == "load"]
+    located = [e for e in events if isinstance(e, PrefixLocated) and e.run == "loads"]
     assert {e.home for e in located} == {first}
     assert max(e.replicas[first].wait_seconds for e in located) >= 1.2
     summary = summarise(events)
