@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -73,7 +74,9 @@ class Agent:
     def _turn(self) -> None:
         while True:
             time.sleep(self._pause)
-            self._nixl.get_new_notifs(backends=[_BACKEND])
+            # A peer that died is no reason to leave the others unanswered.
+            with suppress(*self._errors):
+                self._nixl.get_new_notifs(backends=[_BACKEND])
 
     # Own memory
 
