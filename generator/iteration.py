@@ -12,6 +12,7 @@ from common.messages import (
     AbortRequest,
     AttemptRevoked,
     CancelRun,
+    Fact,
     ForkRequest,
     GenerationEnded,
     GenerationStarted,
@@ -26,7 +27,7 @@ from generator.accept import close_out, judge_result, settle
 from generator.ending import Ending, ending, next_look
 from generator.extract import extract
 from generator.generation import Generation
-from generator.generations import MAIN, Done, Generations
+from generator.generations import MAIN, Done, Generations, Moved
 from generator.llm import EndpointProblem
 from generator.log import RunLog
 from generator.propose import name_of, propose
@@ -82,12 +83,16 @@ class IterationDriver:
 
     async def _begin_main(self) -> None:
         try:
-            resumed = await self._generations.start_main(self._iteration.started.prompt)
+            former = self._iteration.generations.get(MAIN)
+            resumed, placement = await self._generations.start_main(
+                self._iteration.started.prompt, former.started.placement if former else None
+            )
         except EndpointProblem as problem:
             self._end = Ending("failed", str(problem))
             return
         await self._log.record(
-            GenerationStarted, iteration=self._number, generation=MAIN, kind="main", resumed_at_token=resumed
+            GenerationStarted, iteration=self._number, generation=MAIN, kind="main", resumed_at_token=resumed,
+            placement=placement,
         )
 
     async def _begin_fork(self, started: GenerationStarted) -> None:
@@ -111,8 +116,12 @@ class IterationDriver:
     async def _handle(self, item: object) -> None:
         if isinstance(item, BaseException):
             raise item
+        if isinstance(item, Done | Moved) and item.iteration != self._number:
+            return  # said while its iteration was being ended, which has recorded it as aborted
         if isinstance(item, Done):
             await self._generation_done(item)
+        elif isinstance(item, Moved):
+            await self._moved(item)
         elif isinstance(item, Delivery):
             await self._delivered(item)
 
@@ -170,14 +179,14 @@ class IterationDriver:
                 await self._ignore("fork", self._number, f"{self._most_forks} forks are the limit", sequence)
                 return
             try:
-                await self._generations.start_fork(f"f{granted}", request.at_token, request.at_char)
+                placement = await self._generations.start_fork(f"f{granted}", request.at_token, request.at_char)
             except (ValueError, EndpointProblem) as problem:
                 await self._ignore("fork", self._number, str(problem), sequence)
                 return
             await self._log.record(
                 GenerationStarted, iteration=self._number, generation=f"f{granted}", kind="fork",
                 parent=request.generation, at_token=request.at_token, at_char=request.at_char, reason=request.reason,
-                numbers=request.numbers, request=sequence,
+                numbers=request.numbers, request=sequence, placement=placement,
             )
 
     async def _stop(self, request: StopRequest, sequence: int) -> None:
@@ -208,7 +217,18 @@ class IterationDriver:
     async def _ignore(self, kind: str, iteration: int, reason: str, sequence: int) -> None:
         await self._log.record(RequestIgnored, iteration=iteration, kind=kind, reason=reason, request=sequence)
 
-    # ---- generations that end
+    # ---- generations that move, or end
+
+    async def _moved(self, moved: Moved) -> None:
+        """It starts a second time under its own name, as after its generator was replaced."""
+        generation = self._iteration.generations[moved.name]
+        if generation.ended is not None:
+            return
+        fields = {name: getattr(generation.started, name) for name in GenerationStarted.__struct_fields__}
+        header = {name: fields.pop(name) for name in Fact.__struct_fields__}
+        log.warning("generation.moved", run=header["run"], generation=moved.name, at_token=moved.at_token)
+        moved_to = {"resumed_at_token": moved.at_token, "placement": moved.placement}
+        await self._log.record(GenerationStarted, **fields | moved_to)
 
     async def _generation_done(self, done: Done) -> None:
         generation = self._generations.ended(done.name)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 
 import msgspec
@@ -14,11 +13,11 @@ from common.logs import get_logger
 from common.messages import PREFIX, IterationStarted, RunEnded, RunStarted, RunSubmitted
 from generator.budget import exhausted
 from generator.ending import Ending
-from generator.engine.watch import watch
 from generator.generations import Generations
 from generator.iteration import IterationDriver, close_iteration
-from generator.llm import Endpoint, EndpointProblem, Patience
+from generator.llm import EndpointProblem
 from generator.log import RunLog
+from generator.replicas import Replicas
 from generator.settings import GeneratorSettings
 from generator.strategy import next_prompt
 
@@ -58,27 +57,22 @@ class _Run:
 
     async def drive(self, tasks: Background) -> None:
         """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
-        llm = self._submitted.llm
-        key = os.environ.get(llm.api_key_env or "")
-        patience = Patience(
-            away=self._settings.endpoint_seconds, idle=self._settings.idle_seconds, wait_max=5.0
-        )
-        async with Endpoint(llm.url, llm.model, api_key=key, patience=patience) as endpoint:
-            problem = await self._probe(endpoint)
-            if not problem and endpoint.capabilities.vllm:
-                tasks.start(watch(self._bus, self._state.run, endpoint.url, seconds=self._settings.metrics_seconds))
-            await self._start(endpoint.model)
-            end = Ending("failed", problem) if problem else await self._iterations(endpoint)
+        async with Replicas(self._submitted.llm, self._settings, self._state.run) as replicas:
+            problem = await self._probe(replicas)
+            if not problem:
+                tasks.start(replicas.look_after(self._bus, self._state.run))
+            await self._start(replicas.model)
+            end = Ending("failed", problem) if problem else await self._iterations(replicas)
         best = self._state.best()
         await self._log.record(
             RunEnded, reason=end.reason, cause=end.cause, best=best.proposed.candidate if best else None
         )
         log.info("run.ended", run=self._state.run, reason=end.reason, cause=end.cause)
 
-    async def _probe(self, endpoint: Endpoint) -> str:
+    async def _probe(self, replicas: Replicas) -> str:
         """What is wrong with the endpoint; empty where nothing is."""
         try:
-            await endpoint.probe()
+            await replicas.probe()
         except EndpointProblem as problem:
             return str(problem)
         return ""
@@ -94,13 +88,13 @@ class _Run:
             )
         log.info("run.driving", run=s.run, iterations=len(self._state.iterations), facts=self._state.n)
 
-    async def _iterations(self, endpoint: Endpoint) -> Ending:
+    async def _iterations(self, replicas: Replicas) -> Ending:
         try:
-            return await self._until_exhausted(endpoint)
+            return await self._until_exhausted(replicas)
         except (EndpointProblem, UsageError) as error:
             return Ending("failed", str(error))
 
-    async def _until_exhausted(self, endpoint: Endpoint) -> Ending:
+    async def _until_exhausted(self, replicas: Replicas) -> Ending:
         if self._state.iterations and self._state.current is None:
             await close_iteration(self._log, len(self._state.iterations))
         while True:
@@ -108,7 +102,7 @@ class _Run:
                 if reason := exhausted(self._state, now=time.time(), tokens=self._state.tokens()):
                     return Ending(reason)
                 await self._open_iteration()
-            end = await self._drive_iteration(endpoint)
+            end = await self._drive_iteration(replicas)
             if end.reason in ("failed", "cancelled"):
                 return end
 
@@ -117,10 +111,10 @@ class _Run:
         number = len(self._state.iterations) + 1
         await self._log.record(IterationStarted, iteration=number, H=tuple(self._state.H), prompt=prompt)
 
-    async def _drive_iteration(self, endpoint: Endpoint) -> Ending:
+    async def _drive_iteration(self, replicas: Replicas) -> Ending:
         number = len(self._state.iterations)
         generations = Generations(
-            self._bus, endpoint, self._settings, self._state.run, number, self._inbox
+            self._bus, replicas, self._settings, self._state.run, number, self._inbox
         )
         driver = IterationDriver(self._log, generations, self._inbox, self._settings.forks_per_iteration)
         end = await driver.drive()

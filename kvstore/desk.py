@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hmac import compare_digest
 
 from common.logs import get_logger
 from kvstore import wire
@@ -45,6 +46,8 @@ class Session:
     number: int
     send: Send
     hello: Hello | None = None
+    token: str = ""
+    """What its Hello has to bring; empty where the operating system says who it is."""
     over: bool = False
     quiet: bool = True
     """A worker that acknowledged the last pause, or was never told of one."""
@@ -179,6 +182,8 @@ class Desk:
     def _hello(self, session: Session, hello: Hello) -> None:
         if session.hello is not None:
             raise Refused("a session begins with one Hello")
+        if session.token and not compare_digest(hello.token.encode(), session.token.encode()):
+            raise Refused("another token than the service's: take the one of its token file")
         if hello.version != wire.VERSION:
             raise Refused(f"the engine speaks version {hello.version}, the service {wire.VERSION}: install one version")
         if not 0 <= hello.part < hello.geometry.parts:

@@ -1,4 +1,7 @@
-"""The unix socket: accepts engines of the same user, passes their packets to the desk, sends without blocking."""
+"""The sockets: accept engines, pass their packets to the desk, send without blocking.
+
+The unix socket takes those of the same user; the TCP socket, where there is one, those that bring the token.
+"""
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +15,9 @@ from pathlib import Path
 from common.errors import UsageError
 from common.logs import get_logger
 from kvstore import wire
+from kvstore.address import Address
 from kvstore.desk import Desk, Session
+from kvstore.frames import Frames, framed, keep_alive
 from kvstore.wire import FromService
 
 log = get_logger()
@@ -21,22 +26,26 @@ _BACKLOG = 4_096
 
 
 class Connection:
-    """One socket. What does not fit its buffer waits here."""
+    """One socket. What does not fit its buffer waits here. With a token it is a stream, else it keeps packets apart."""
 
-    def __init__(self, sock: socket.socket, desk: Desk, number: int, on_close: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, desk: Desk, number: int, on_close: Callable[[Connection], None], token: str = ""
+    ) -> None:
         self._socket = sock
+        self._frames = Frames() if token else None
         self._desk = desk
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[bytes, int | None]] = deque()
-        self._session = Session(number, self.send)
+        self._session = Session(number, self.send, token=token)
         sock.setblocking(False)
         wire.make_room(sock)
         desk.opened(self._session)
         self._loop.add_reader(sock, self._readable)
 
     def send(self, packet: FromService, descriptor: int | None) -> None:
-        self._waiting.append((wire.encode(packet), descriptor))
+        data = wire.encode(packet)
+        self._waiting.append((data if self._frames is None else framed(data), descriptor))
         if len(self._waiting) == 1:
             self._flush()
         elif len(self._waiting) == _BACKLOG:
@@ -47,7 +56,10 @@ class Connection:
             data, descriptor = self._waiting[0]
             try:
                 if descriptor is None:
-                    self._socket.send(data, socket.MSG_NOSIGNAL)
+                    sent = self._socket.send(data, socket.MSG_NOSIGNAL)
+                    if self._frames is not None and sent < len(data):
+                        self._waiting[0] = data[sent:], None
+                        continue
                 else:
                     socket.send_fds(self._socket, [data], [descriptor], socket.MSG_NOSIGNAL)
             except BlockingIOError:
@@ -70,9 +82,20 @@ class Connection:
             return
         except OSError:
             data = b""
-        if data:
+        if not data:
+            self.close()
+        elif self._frames is None:
             self._desk.received(self._session, data)
         else:
+            self._take(self._frames, data)
+
+    def _take(self, frames: Frames, data: bytes) -> None:
+        frames.add(data)
+        try:
+            while (packet := frames.take()) is not None:
+                self._desk.received(self._session, packet)
+        except ValueError as error:
+            log.warning("session.unreadable", session=self._session.name, reason=str(error))
             self.close()
 
     def close(self) -> None:
@@ -87,10 +110,16 @@ class Connection:
 
 
 class Server:
-    """`async with Server(path, desk)`. The path is replaced where a dead service left it."""
+    """`async with Server(path, desk)`. The path is replaced where a dead service left it.
 
-    def __init__(self, path: Path, desk: Desk) -> None:
+    `listen` and `token`: where engines of other hosts come in, and what they have to bring.
+    """
+
+    def __init__(self, path: Path, desk: Desk, listen: Address | None = None, token: str = "") -> None:
         self._path = path
+        self._listen = listen
+        self._token = token
+        self._tcp: socket.socket | None = None
         self._desk = desk
         self._connections: set[Connection] = set()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -110,14 +139,43 @@ class Server:
         self._socket.listen(64)
         self._socket.setblocking(False)
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
+        if self._listen is not None:
+            self._tcp = self._open(self._listen)
+            asyncio.get_running_loop().add_reader(self._tcp, self._accept_far, self._tcp)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
+        for sock in filter(None, (self._socket, self._tcp)):
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
         self._path.unlink(missing_ok=True)
-        self._socket.close()
         for connection in list(self._connections):
             connection.close()
+
+    @property
+    def port(self) -> int:
+        """Of the TCP socket."""
+        assert self._tcp is not None
+        return int(self._tcp.getsockname()[1])
+
+    def _open(self, listen: Address) -> socket.socket:
+        if not self._token:
+            raise UsageError("a KV pool that listens for other hosts needs a token: SPECGEN_KVSTORE_TOKEN_FILE")
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        try:
+            sock = socket.create_server((listen.host, listen.port), family=family, backlog=64)
+        except OSError as error:
+            raise UsageError(f"cannot listen on {listen!r} ({error.strerror}): see SPECGEN_KVSTORE_LISTEN") from None
+        sock.setblocking(False)
+        return sock
+
+    def _accept_far(self, listening: socket.socket) -> None:
+        try:
+            sock, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        keep_alive(sock)
+        self._add(sock, self._token)
 
     def _accept(self) -> None:
         try:
@@ -128,8 +186,11 @@ class Server:
             log.warning("session.foreign_user")
             sock.close()
             return
+        self._add(sock)
+
+    def _add(self, sock: socket.socket, token: str = "") -> None:
         self._number += 1
-        self._connections.add(Connection(sock, self._desk, self._number, self._connections.discard))
+        self._connections.add(Connection(sock, self._desk, self._number, self._connections.discard, token))
 
 
 def _same_user(sock: socket.socket) -> bool:

@@ -26,6 +26,7 @@ from common.messages import (
     pattern,
 )
 from common.settings import load
+from kvstore.address import Address, BadAddress, parse
 from kvstore.budget import Limits
 from kvstore.desk import Desk
 from kvstore.keeper import Keeper
@@ -38,6 +39,7 @@ from kvstore.settings import MIB, KvstoreSettings
 log = get_logger()
 HOST_DEVICE = "cpu"
 """What a pool of host memory is called."""
+HOST_KINDS = ("shm", "nixl")
 _URGENT_SECONDS = 0.01
 _LEASE_SECONDS = 1.0
 _END_SECONDS = 1.0
@@ -51,7 +53,7 @@ async def serve(bus: Bus, stop: asyncio.Event) -> None:
     allow_descriptors()
     with only_one(path):
         service = Service(bus, settings, device, path)
-        async with Server(path, service.desk), background() as tasks:
+        async with Server(path, service.desk, *door(settings)), background() as tasks:
             for kind in (ReserveMemory, ReleaseMemory):
                 tasks.start(service.listen(kind))
             tasks.start(service.hold_lease())
@@ -159,10 +161,22 @@ class Service:
             self._outbox.put_nowait(announced)
 
 
+def door(settings: KvstoreSettings) -> tuple[Address | None, str]:
+    """Where engines of other hosts come in, and the token they bring. UsageError where that cannot be."""
+    if not settings.listen:
+        return None, ""
+    if settings.kind != "nixl":
+        raise UsageError(f"a pool of kind {settings.kind} cannot be used from other hosts: SPECGEN_KVSTORE_KIND=nixl")
+    try:
+        return parse(settings.listen), Path(settings.token_file or "/dev/null").read_text().strip()
+    except (BadAddress, OSError) as error:
+        raise UsageError(f"SPECGEN_KVSTORE_LISTEN, SPECGEN_KVSTORE_TOKEN_FILE: {error}") from None
+
+
 def device_of(settings: KvstoreSettings) -> str:
     """UsageError where a GPU is named that is not there."""
-    if settings.kind == "shm":
-        return HOST_DEVICE
+    if settings.kind in HOST_KINDS:
+        return settings.device if settings.device and settings.kind == "nixl" else HOST_DEVICE
     found = [device.id for device in discover(DeviceSettings(kind="cuda"))]
     if settings.device and settings.device not in found:
         raise UsageError(f"no GPU {settings.device} for the KV pool: SPECGEN_KVSTORE_DEVICE names one of {found}")
@@ -170,7 +184,7 @@ def device_of(settings: KvstoreSettings) -> str:
 
 
 def limits_of(settings: KvstoreSettings, memory: Owner) -> Limits:
-    default = memory.total() // 4 if settings.kind == "shm" else memory.total()
+    default = memory.total() // 4 if settings.kind in HOST_KINDS else memory.total()
     return Limits(
         chunk=memory.round_up(settings.chunk_mib * MIB),
         most=settings.most_mib * MIB or default,

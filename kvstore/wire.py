@@ -1,4 +1,5 @@
-"""What goes over the unix socket between the service and an engine: one packet a message, descriptors beside it.
+"""What goes over the socket between the service and an engine: one packet a message, on a unix socket with descriptors
+beside it.
 
 An engine opens one session for its scheduler (`manager`: asks and gets an answer) and one for each worker (`worker`:
 is told which chunks there are, copies, and says what it did). The end of a session says that its process has unmapped
@@ -39,6 +40,8 @@ class Hello(Packet, frozen=True, kw_only=True):
     """Which part of each page a worker reads and writes."""
     shape: str = ""
     """A worker's: how the payload is put together. All workers of a space must say the same."""
+    token: str = ""
+    """For a service that is reached from other hosts."""
     writes: bool = True
     """A worker that only reads gets descriptors that cannot be mapped for writing, where the memory allows that."""
 

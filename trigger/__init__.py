@@ -1,8 +1,9 @@
 """When to ask for a fork and when to ask for a stop.
 
 Consumes the token stream of each run's main generation (`tok.<run>.<iteration>.main`, a gap is refetched from SG_TOK),
-the facts of all runs (`evt.<run>.>`), the workers' heartbeats (`ops.<worker>.worker.>`) and, where it begins to read an
-iteration, its own earlier requests. Publishes ForkRequest, StopRequest and AbortRequest, nothing else.
+the facts of all runs (`evt.<run>.>`), the workers' heartbeats (`ops.<worker>.worker.>`), what a prefix costs at each
+replica of a run's engine (`ops.<run>.prefix.located`) and, where it begins to read an iteration, its own earlier
+requests. Publishes ForkRequest, StopRequest and AbortRequest, nothing else.
 
 A delta's way through here: `stream.py` orders it, `parse/` finds signals in its text, `situation.py` is what else a
 decision is made from, `value.py` weighs gain against cost, `service.py` publishes what comes out. `run.py` and

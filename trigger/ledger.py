@@ -4,6 +4,8 @@ Mutable, with one owner; `fold` takes the run's facts in order, each once.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from common.messages import (
     CandidateProposed,
     CandidateSettled,
@@ -11,6 +13,7 @@ from common.messages import (
     GenerationEnded,
     GenerationStarted,
     IterationStarted,
+    Outlook,
 )
 from trigger.situation import Situation, history
 from trigger.stop import mean_bar
@@ -81,7 +84,10 @@ class Ledger:
     def waiting(self) -> int:
         return len(self._proposed)
 
-    def situation(self, *, rate: float, places: int | None, waiting: int, behind: int = 0) -> Situation:
+    def situation(
+        self, *, rate: float, places: int | None, waiting: int, behind: int = 0,
+        replicas: Mapping[str, Outlook] | None = None,
+    ) -> Situation:
         """The numbers a decision of the open iteration is made from; `waiting` counts the candidates of all runs."""
         nothing = 1.0
         for _, p in (*self._generating.values(), *self._judged.values()):
@@ -90,5 +96,5 @@ class Ledger:
             rate=rate, latency=_FIRST_LATENCY if self._latency is None else self._latency, places=places,
             waiting=waiting, running=len(self._generating), nothing_pending=nothing,
             history=history(self._iteration, self._H), lengths=tuple(self.lengths), outcomes=self.outcomes,
-            behind=behind,
+            behind=behind, replicas=replicas or {},
         )

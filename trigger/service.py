@@ -11,7 +11,7 @@ import msgspec
 from common.background import background
 from common.bus import Bus, Delivery
 from common.logs import get_logger
-from common.messages import PREFIX, Fact, ForkRequest, RunStarted, TokenDelta, pattern
+from common.messages import PREFIX, Fact, ForkRequest, Outlook, PrefixLocated, RunStarted, TokenDelta, pattern
 from common.settings import load
 from trigger import fetch, run, stop
 from trigger.capacity import Capacity
@@ -34,10 +34,13 @@ async def serve(bus: Bus, end: asyncio.Event) -> None:
     trigger = Trigger(bus, load("trigger", TriggerSettings))
     tokens, facts = bus.listen(pattern(TokenDelta, generation="main")), bus.follow(f"{PREFIX}.evt.>")
     workers = bus.follow(f"{PREFIX}.ops.*.worker.*", since="last")
-    async with tokens, facts, workers, background() as tasks:
+    prefixes = bus.follow(pattern(PrefixLocated), since="last")
+    async with tokens, facts, workers, prefixes, background() as tasks:
         await trigger.read_facts(facts.past())
+        await trigger.read_prefixes(prefixes.past())
         log.info("trigger.reading")
         tasks.start(trigger.read_workers(workers))
+        tasks.start(trigger.read_prefixes(prefixes))
         tasks.start(trigger.read_facts(facts))
         tasks.start(trigger.read_tokens(tokens))
         await end.wait()
@@ -59,6 +62,7 @@ class Trigger:
         self._settings = settings
         self._capacity = Capacity()
         self._runs: dict[str, run.RunState] = {}
+        self._replicas: dict[str, dict[str, Outlook]] = {}
         self._ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
         self._readings: dict[tuple[str, int], _Reading] = {}
         self._stopped: set[tuple[str, int]] = set()
@@ -69,6 +73,13 @@ class Trigger:
         async for delivery in workers:
             if delivery.message is not None:
                 self._capacity.fold(delivery.message)
+
+    async def read_prefixes(self, prefixes: AsyncIterable[Delivery]) -> None:
+        """What a fork's prefix costs at each replica, for runs that have several."""
+        async for delivery in prefixes:
+            located = delivery.message
+            if isinstance(located, PrefixLocated) and not self._runs.get(located.run, _UNKNOWN).ended:
+                self._replicas[located.run] = located.replicas
 
     async def read_facts(self, facts: AsyncIterable[Delivery]) -> None:
         """Fold every run's facts from the first one kept; ask for stops once the past is read."""
@@ -91,6 +102,7 @@ class Trigger:
         if state.ended:
             self._runs[fact.run] = run.RunState(n=state.n, ended=True)
             self._ledgers.pop(fact.run, None)
+            self._replicas.pop(fact.run, None)
 
     async def _ask_for_stops(self) -> None:
         for name, state in self._runs.items():
@@ -147,7 +159,7 @@ class Trigger:
     def _situation(self, reader: Reader, signal: Signal, name: str) -> Situation:
         return self._ledgers[name].situation(
             rate=reader.rate(), places=self._capacity.places(time.time()), behind=reader.end - signal.seen,
-            waiting=sum(ledger.waiting for ledger in self._ledgers.values()),
+            waiting=sum(ledger.waiting for ledger in self._ledgers.values()), replicas=self._replicas.get(name),
         )
 
     async def _ask(self, effect: Fork | Abort, reader: Reader, delta: TokenDelta) -> None:

@@ -21,6 +21,8 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Share by which one running fork slows the main generation down."""
     token_price: float = 0.05
     """Worth of a fork's token in main tokens: what the saved time may cost."""
+    prefix_price: float = 1.0
+    """Worth of a second for which an engine computes a fork's prefix again: its other streams stand still."""
     tail_price: float = 0.5
     """Share of a candidate's judging time that counts as cost if the reasoning ends before its outcome is known."""
     queue_price: float = 0.1

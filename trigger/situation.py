@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from common.messages import Outlook
 from trigger.stop import mean_bar
 
 History = Literal["fresh", "failed", "failing", "behind", "ahead"]
@@ -36,6 +37,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     history: History = "fresh"
     lengths: tuple[int, ...] = ()
     """Reasoning tokens of the run's earlier iterations that ended by themselves."""
+    replicas: Mapping[str, Outlook] = {}
+    """What each replica of the engine offers a fork, by its address; empty where there is one, or none is known."""
     outcomes: Mapping[str, tuple[int, int]] = {}
     """Forks of this run by signal: (would end an iteration, would not)."""
     behind: int = 0

@@ -2,12 +2,14 @@
 
 gain  = P(the fork's kernel ends the iteration) x P(nothing under way does so anyway) x seconds it would save
 cost  = the fork's tokens, each a part of the main generation's time (the engine slows down, and tokens have a price),
-        plus the time by which its candidate holds up others at the workers, or the iteration's end: an iteration
-        waits for every outcome, so a fork shortly before the reasoning ends may prolong it
+        plus the time for which an engine computes its prefix again, where no replica has it or can load it, plus the
+        time by which its candidate holds up others at the workers, or the iteration's end: an iteration waits for
+        every outcome, so a fork shortly before the reasoning ends may prolong it
 
 P is the mean of a Beta posterior: the recorded rate of such a signal at such a depth and history as the prior, the
 run's own forks as evidence (those at other signals count less). What is saved is the expected rest of the reasoning
-beyond the time the fork itself takes to answer and be measured, over the lengths recorded and those seen in this run.
+beyond the time the fork itself takes to begin, answer and be measured, over the lengths recorded and those seen in this
+run.
 
 Code that stood in the text before (up to comments and layout) says nothing new and is not forked again; a phrase or a
 silence is forked only where new code was completed since the last fork, or where there is none yet. A draft that
@@ -20,6 +22,7 @@ import msgspec
 from trigger.effects import Fork
 from trigger.forecast import forecast
 from trigger.policy import ForkState, look, room
+from trigger.prefix import PrefixPrice, prefix_price
 from trigger.priors import CHARS_PER_TOKEN, Priors, name_of, priors
 from trigger.settings import TriggerSettings
 from trigger.signals import CODE, Signal
@@ -37,6 +40,7 @@ class Price(msgspec.Struct, frozen=True):
     saves: float
     gain: float
     cost: float
+    prefix: PrefixPrice
 
 
 def step(
@@ -93,14 +97,16 @@ def appraise(
     tokens = signal.end / CHARS_PER_TOKEN
     p = probability(table, name_of(signal), tokens, situation)
     rest = forecast(table, tokens, situation.lengths)
-    lead = fork_tokens + situation.latency * situation.rate
+    prefix = prefix_price(situation.replicas if fork_tokens else {}, tokens)
+    lead = fork_tokens + (prefix.first_token + situation.latency) * situation.rate
     saves = rest.beyond(lead) / situation.rate
     cost = (
         fork_tokens / situation.rate * (settings.fork_slowdown + settings.token_price)
+        + settings.prefix_price * prefix.computed
         + settings.tail_price * situation.latency * rest.within(lead)
         + _queueing(settings, situation)
     )
-    return Price(p, saves, p * situation.nothing_pending * saves, cost)
+    return Price(p, saves, p * situation.nothing_pending * saves, cost, prefix)
 
 
 def probability(table: Priors, name: str, tokens: float, situation: Situation) -> float:
@@ -122,7 +128,10 @@ def _queueing(settings: TriggerSettings, situation: Situation) -> float:
 
 
 def _numbers(price: Price, signal: Signal) -> dict[str, float]:
-    return {
+    numbers = {
         "p": round(price.p, 4), "saves_s": round(price.saves, 2), "gain_s": round(price.gain, 3),
         "cost_s": round(price.cost, 3), "depth_tokens": round(signal.end / CHARS_PER_TOKEN),
     }
+    if price.prefix.first_token:
+        numbers |= {"first_token_s": round(price.prefix.first_token, 4), "computed_s": round(price.prefix.computed, 4)}
+    return numbers

@@ -1,7 +1,8 @@
 """Blocks moved between two processes by NIXL's UCX backend, on this host: `python -m bench.kv.nixl`.
 
-A transport to other hosts would stand on this; here as far as it runs without a fabric: 64 KiB blocks of host memory in
-one transfer, by what UCX picks of shared memory and TCP. NIXL is no dependency of the project: `pip install nixl-cu12`.
+Pools of kind `nixl` stand on this (`kvstore/memory/agent.py`); here the library alone, as far as it runs without a
+fabric: 64 KiB blocks of host memory in one transfer, by what UCX picks of shared memory and TCP. It needs the extra
+`nixl`.
 One JSON document.
 """
 from __future__ import annotations

@@ -185,7 +185,7 @@ class Simulation:
             Replica(name=site.name, wait_seconds=self._wait(site), shares_pool=self._tier == "ours")
             for site in self._sites
         ]
-        chosen = place(self._homes[main.name], prefix, replicas, cost)
+        chosen = place(self._homes[main.name], prefix, replicas, cost).replica
         return next(site for site in self._sites if site.name == chosen)
 
     def _wait(self, site: Site) -> float:

@@ -20,7 +20,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """What a run is: task, model, budget, policies."""
     parser.add_argument("task", type=Path, metavar="TASK.py", help="KernelBench-style file with the module to speed up")
     model = parser.add_argument_group("the model")
-    model.add_argument("--llm", metavar="URL", help="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000")
+    model.add_argument("--llm", action="append", default=[], metavar="URL",
+                       help="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000; once more, or after a comma, for "
+                            "each further replica of it")
     model.add_argument("--model", default="", metavar="NAME",
                        help="model at that endpoint (default: its only one), or the directory --engine serves")
     model.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
@@ -47,8 +49,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     share.add_argument("--priority", type=int, default=0, metavar="N", help="a higher one goes first (default 0)")
 
 
-def submission(args: argparse.Namespace, url: str, devices: DeviceSettings) -> RunSubmitted:
+def endpoints(args: argparse.Namespace) -> tuple[str, ...]:
+    """The addresses that `--llm` names, in order; none where another source is named."""
+    return tuple(url.strip() for given in args.llm for url in given.split(","))
+
+
+def submission(args: argparse.Namespace, devices: DeviceSettings) -> RunSubmitted:
     """The message a command line becomes. UsageError where something cannot be used."""
+    url, *replicas = endpoints(args) or ("",)
     budget = _budget(args)
     if args.drain_seconds < 0:
         raise UsageError("--drain-seconds cannot be negative")
@@ -57,9 +65,10 @@ def submission(args: argparse.Namespace, url: str, devices: DeviceSettings) -> R
     task = read_task(args.task, precision=args.precision, allow_library=args.allow_library)
     return RunSubmitted(
         run=new_run_id(task.name), at=time.time(), task=task, budget=budget,
-        llm=Llm(url=url, model=args.model, api_key_env=args.api_key_env), strategy=args.strategy, device=devices.kind,
-        hardware=hardware(devices), speculate=not args.no_speculate, stop=args.stop, drain_seconds=args.drain_seconds,
-        campaign=args.campaign, weight=args.weight, priority=args.priority,
+        llm=Llm(url=url, model=args.model, api_key_env=args.api_key_env, replicas=tuple(replicas)),
+        strategy=args.strategy, device=devices.kind, hardware=hardware(devices), speculate=not args.no_speculate,
+        stop=args.stop, drain_seconds=args.drain_seconds, campaign=args.campaign, weight=args.weight,
+        priority=args.priority,
     )
 
 
@@ -70,8 +79,12 @@ def check_endpoint_arguments(args: argparse.Namespace) -> None:
         raise UsageError("name one model: --llm URL [--model NAME], --engine vllm --model DIR, or --replay RECORDING")
     if getattr(args, "engine_arg", None) and not args.engine:
         raise UsageError("--engine-arg goes with --engine")
-    if args.llm and not re.match(r"https?://[^/\s]+", args.llm):
-        raise UsageError(f"--llm {args.llm} is no address: write http://HOST:PORT")
+    urls = endpoints(args)
+    for url in urls:
+        if not re.match(r"https?://[^/\s]+", url):
+            raise UsageError(f"--llm {url} is no address: write http://HOST:PORT")
+        if urls.count(url) > 1:
+            raise UsageError(f"--llm {url} is named twice: a replica counts once")
 
 
 def _budget(args: argparse.Namespace) -> Budget:

@@ -5,6 +5,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +32,12 @@ def require_answer(url: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         raise UsageError(f"no endpoint answers at {url} ({error}): start it, or correct --llm") from None
+
+
+def require_answers(urls: Sequence[str]) -> None:
+    """The same of every replica: one that is away now was more likely misspelt than it is to come."""
+    for url in urls:
+        require_answer(url)
 
 
 def require_recording(recording: str, rate: float | None) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from common.bus import Bus, BusSettings
-from common.commands.arguments import add_run_arguments, check_endpoint_arguments, submission
-from common.commands.endpoint import require_answer, require_recording, start_replay
+from common.commands.arguments import add_run_arguments, check_endpoint_arguments, endpoints, submission
+from common.commands.endpoint import require_answers, require_recording, start_replay
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
 from common.devices import DeviceSettings, other_cores
 from common.errors import UsageError
@@ -36,6 +36,7 @@ HELP = "optimise one task: start what is needed, show progress, leave the best k
 EXAMPLES = """\
   specgen run examples/cauchy_smoother/task.py --replay examples/cauchy_smoother/recording
   specgen run task.py --llm http://127.0.0.1:8000 --iterations 10 --max-seconds 1800
+  specgen run task.py --llm http://10.0.0.1:8000 --llm http://10.0.0.2:8000
   specgen run task.py --engine vllm --model /models/Qwen3-8B --engine-arg=--max-model-len=40960
   specgen run task.py --llm https://host/v1 --model name --api-key-env MY_KEY --out runs/mine"""
 
@@ -61,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
     refuse_unknown()
     configure("run", default="warning")  # the view says what happens; the services' logs are in the folder
     devices = load("devices", DeviceSettings, kind=args.device)
-    submitted = submission(args, args.llm or "", devices)
+    submitted = submission(args, devices)
     if args.llm:
-        require_answer(args.llm)
+        require_answers(endpoints(args))
     elif args.engine:
         require_engine(args)
     else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 import argparse
 
 from common.bus import Bus
-from common.commands.arguments import add_run_arguments, check_endpoint_arguments, submission
+from common.commands.arguments import add_run_arguments, check_endpoint_arguments, endpoints, submission
 from common.commands.client import with_bus
-from common.commands.endpoint import require_answer
+from common.commands.endpoint import require_answers
 from common.devices import DeviceSettings
 from common.settings import load
 
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_endpoint_arguments(args)
-    submitted = submission(args, args.llm, load("devices", DeviceSettings, kind=args.device))
-    require_answer(args.llm)
+    submitted = submission(args, load("devices", DeviceSettings, kind=args.device))
+    require_answers(endpoints(args))
 
     async def body(bus: Bus) -> int:
         await bus.record(submitted, expect_new=True)

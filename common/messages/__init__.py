@@ -45,6 +45,7 @@ from common.messages.ops import (
     WorkerBeat,
     WorkerLeft,
 )
+from common.messages.placement import Outlook, Placement, PrefixLocated
 from common.messages.registry import ALL, message_type
 from common.messages.tokens import TokenDelta, TokenJournal
 from common.messages.work import Assignment, Cancel, DeadLetter, Job, Profile, Result, Stage, Verdict
@@ -55,9 +56,9 @@ __all__ = [
     "CandidateDuplicated", "CandidateProposed", "CandidateSettled", "DeadLetter", "DeviceAssigned", "Difference",
     "EngineMeasured", "Fact", "Feedback", "ForkRequest", "GenerationEnded", "GenerationStarted", "IterationEnded",
     "IterationStarted", "Job", "Judgement", "LeaseReleased", "LeaseTaken", "Llm", "Measurement", "MemoryReserved",
-    "Message", "Outcome", "PoolAnnounced", "PoolGrown", "PoolReleased", "PoolShrunk", "Profile", "QueueDepth",
-    "ReleaseMemory", "RequestIgnored", "ReservationDecided", "ReservationEnded", "ReserveMemory", "Result",
-    "ResultAccepted", "ResultIgnored", "RunEnded", "RunStarted", "RunSubmitted", "Stage", "StopRequest", "TaskSource",
-    "TokenDelta", "TokenJournal", "TransfersPaused", "TransfersResumed", "Verdict", "WorkerBeat", "WorkerLeft",
-    "decode", "encode", "message_type", "pattern",
+    "Message", "Outcome", "Outlook", "Placement", "PoolAnnounced", "PoolGrown", "PoolReleased", "PoolShrunk",
+    "PrefixLocated", "Profile", "QueueDepth", "ReleaseMemory", "RequestIgnored", "ReservationDecided",
+    "ReservationEnded", "ReserveMemory", "Result", "ResultAccepted", "ResultIgnored", "RunEnded", "RunStarted",
+    "RunSubmitted", "Stage", "StopRequest", "TaskSource", "TokenDelta", "TokenJournal", "TransfersPaused",
+    "TransfersResumed", "Verdict", "WorkerBeat", "WorkerLeft", "decode", "encode", "message_type", "pattern",
 ]

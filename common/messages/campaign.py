@@ -33,6 +33,8 @@ class Llm(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     model: str
     api_key_env: str | None = None
+    replicas: tuple[str, ...] = ()
+    """Further addresses that serve the same model, in the same way and for the same key."""
 
 
 class RunSubmitted(Message, frozen=True, kw_only=True):

@@ -25,3 +25,5 @@ class EngineMeasured(Message, frozen=True, kw_only=True):
     """Of these, tokens found."""
     preemptions: int
     """Running requests that were set back for want of cache."""
+    replica: str = ""
+    """Its address, where the run has several."""

@@ -8,6 +8,7 @@ import msgspec
 from common.messages.base import Fact
 from common.messages.campaign import Budget, Llm, TaskSource
 from common.messages.judgement import Judgement, Outcome
+from common.messages.placement import Placement
 from common.messages.work import Stage
 
 Origin = Literal["main", "fork", "draft"]
@@ -81,7 +82,9 @@ class GenerationStarted(Fact, frozen=True, kw_only=True):
     request: int | None = None
     """Stream sequence of the command that asked for it."""
     resumed_at_token: int | None = None
-    """Set where a generation goes on after its generator was replaced."""
+    """Set where a generation goes on after its generator was replaced, or its replica of the engine broke it off."""
+    placement: Placement | None = None
+    """Where the run has several replicas: the one it was sent to."""
 
 
 class GenerationEnded(Fact, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ class PoolAnnounced(Message, frozen=True, kw_only=True):
     socket: str
     """Path of the unix socket that hands out descriptors to engines of this host."""
     kind: str
-    """Of memory: `shm`, `vmm` or `ipc`."""
+    """Of memory: `shm`, `vmm`, `ipc` or `nixl`."""
     chunk_bytes: int
     epoch: int
     """Grows with every revocation and pause: handles of an older one may be stale."""

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import re
 
-from common.messages import campaign, commands, engine, facts, kv, ops, tokens, work
+from common.messages import campaign, commands, engine, facts, kv, ops, placement, tokens, work
 from common.messages.base import PREFIX, Message
 
-_MODULES = (campaign, tokens, commands, facts, work, ops, kv, engine)
+_MODULES = (campaign, tokens, commands, facts, work, ops, kv, engine, placement)
 
 ALL: tuple[type[Message], ...] = tuple(
     kind

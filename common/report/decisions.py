@@ -5,7 +5,14 @@ The numbers are those the trigger decided on, as its requests carry them into th
 """
 from __future__ import annotations
 
-from common.messages import CandidateProposed, GenerationEnded, GenerationStarted, IterationEnded, Message
+from common.messages import (
+    CandidateProposed,
+    GenerationEnded,
+    GenerationStarted,
+    IterationEnded,
+    Message,
+    Placement,
+)
 
 _SEEN = {
     "started": "nothing had been thought yet",
@@ -29,8 +36,12 @@ def sentence_of(event: Message) -> str | None:
     """None for an event that is no such decision."""
     match event:
         case GenerationStarted(kind="fork"):
+            if event.resumed_at_token is not None and event.placement is not None:
+                return _resumed(event)
             where = f"`{event.generation}` forked at {_position(event)}"
-            return f"Iteration {event.iteration}: {where} because {_why(event)}"
+            return f"Iteration {event.iteration}: {where} because {_why(event)}{_placed(event.placement)}"
+        case GenerationStarted() if event.resumed_at_token is not None and event.placement is not None:
+            return _resumed(event)
         case CandidateProposed(origin="draft"):
             at = f" at token {event.at_token}" if event.at_token is not None else ""
             return f"Iteration {event.iteration}: `{event.candidate}` stood complete in the reasoning{at} and was " \
@@ -41,6 +52,27 @@ def sentence_of(event: Message) -> str | None:
         case IterationEnded(reason="stopped"):
             return f"Iteration {event.iteration}: {_stopped(event)}"
     return None
+
+
+def _resumed(event: GenerationStarted) -> str:
+    went_on = f"`{event.generation}` was broken off and went on from token {event.resumed_at_token}"
+    return f"Iteration {event.iteration}: {went_on}.{_placed(event.placement)}"
+
+
+_PREFIX = {
+    "cached": "which had its prefix of {tokens} tokens", "loaded": "which could load its prefix of {tokens} tokens",
+    "computed": "which had to compute its prefix of {tokens} tokens",
+}
+
+
+def _placed(placement: Placement | None) -> str:
+    """The replica it was sent to, and what was expected there and elsewhere."""
+    if placement is None:
+        return ""
+    others = ", ".join(f"{s:.3f} s at {name}" for name, s in placement.seconds.items() if name != placement.replica)
+    how = _PREFIX[placement.prefix].format(tokens=placement.tokens)
+    soonest = f"first token expected after {placement.seconds[placement.replica]:.3f} s"
+    return f" It was sent to {placement.replica}, {how}: {soonest}" + f", against {others}" * bool(others) + "."
 
 
 def _position(event: GenerationStarted) -> str:

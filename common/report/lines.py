@@ -30,8 +30,13 @@ def _text(event: Message) -> str | None:
         case IterationStarted():
             bar = f", bar {sum(event.H) / len(event.H):.2f}x" if event.H else ""
             return f"iteration {event.iteration}: prompt of {len(event.prompt)} characters{bar}"
+        case GenerationStarted(placement=place) if event.resumed_at_token is not None and place is not None:
+            return f"  {event.generation} goes on at {place.replica} from token {event.resumed_at_token}"
         case GenerationStarted(kind="fork"):
-            return f"  fork {event.generation} at token {event.at_token}: {event.reason}"
+            where = f" on {event.placement.replica} ({event.placement.prefix})" if event.placement else ""
+            return f"  fork {event.generation} at token {event.at_token}: {event.reason}{where}"
+        case GenerationStarted(kind="main") if event.placement is not None:
+            return f"  main on {event.placement.replica}"
         case GenerationEnded(generation="main") | GenerationEnded(reason="failed"):
             cause = f": {event.cause}" if event.cause else ""
             tokens = f"{event.reasoning_tokens} + {event.answer_tokens} tokens"

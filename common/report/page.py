@@ -34,7 +34,7 @@ STEPS = {
 def render(summary: Summary, events: Sequence[Message]) -> str:
     return "\n".join([
         *_head(summary), *evidence(summary, events), *_time(summary), *_iterations(summary), *_decisions(events),
-        *_candidates(summary, events), *_ledger(summary), *_tokens(summary), *_faults(summary),
+        *_candidates(summary, events), *_ledger(summary), *_tokens(summary), *_replicas(summary), *_faults(summary),
     ])
 
 
@@ -133,6 +133,19 @@ def _tokens(s: Summary) -> list[str]:
     return [
         "## Tokens", "", "| generations | started | aborted | prompt | of it cached | reasoning | answer |",
         "|---|---|---|---|---|---|---|", *(_token_row(kind, t) for kind, t in s.tokens.items()), "",
+    ]
+
+
+def _replicas(s: Summary) -> list[str]:
+    """Nothing where the run had one endpoint."""
+    if not s.replicas:
+        return []
+    columns = ("main", "cached", "loaded", "computed", "moved")
+    return [
+        "## Replicas", "",
+        "| replica | reasonings | forks with their prefix cached | loaded | computed | gone on with here |",
+        "|---|---|---|---|---|---|",
+        *(f"| {url} | {' | '.join(str(sent.get(c, 0)) for c in columns)} |" for url, sent in s.replicas.items()), "",
     ]
 
 

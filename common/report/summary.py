@@ -87,6 +87,9 @@ class Summary(msgspec.Struct, kw_only=True):
     overlapped_seconds: float
     """Of those, while a main generation ran."""
     best: Best | None
+    replicas: dict[str, dict[str, int]] = {}
+    """Where the run had several replicas: address to the generations sent there. `main`, forks whose prefix was
+    `cached`, `loaded` or `computed`, and `moved`: broken off elsewhere and gone on with here."""
     utilisation: dict[str, float]
     """Device to the share of the run's wall time it was leased."""
     attempts_failed: int
@@ -112,5 +115,6 @@ def summarise(events: Sequence[Message]) -> Summary:
         reasoning_seconds=sum(fields["reasoning_seconds"] for fields in tally.iterations()),
         judging_seconds=tally.judging_seconds(), device_seconds=held, overlapped_seconds=overlapped,
         best=Best(**best) if (best := tally.best()) else None,
+        replicas={url: dict(sent) for url, sent in sorted(tally.replicas.items())},
         utilisation=tally.utilisation(), attempts_failed=tally.attempts_failed, attempts_revoked=tally.attempts_revoked,
     )

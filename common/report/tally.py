@@ -51,6 +51,9 @@ class Tally:
         self.iteration_ended: dict[int, IterationEnded] = {}
         self.generations: dict[tuple[int, str], GenerationStarted] = {}
         self.generations_ended: dict[tuple[int, str], GenerationEnded] = {}
+        self.replicas: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """Address to what was sent there, where the run has several: `main`, forks by how they came by their prefix,
+        and `moved` for what went on there after another had broken it off."""
         self.held: defaultdict[str, float] = defaultdict(float)
         """Candidate to the seconds for which devices were held for it."""
         self._leases: dict[tuple[str, int], LeaseTaken] = {}
@@ -95,6 +98,9 @@ class Tally:
         if (event.iteration, event.generation) not in self.generations:
             self.generations[event.iteration, event.generation] = event
             self.tokens[event.kind]["generations"] += 1
+        if place := event.placement:
+            sent = "main" if event.kind == "main" else place.prefix
+            self.replicas[place.replica]["moved" if event.resumed_at_token is not None else sent] += 1
 
     def _generation_ended(self, event: GenerationEnded) -> None:
         started = self.generations[event.iteration, event.generation]

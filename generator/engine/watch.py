@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import aiohttp
 
@@ -11,20 +12,28 @@ from common.messages import EngineMeasured
 from generator.engine.metrics import Load, fetch
 
 
-async def watch(bus: Bus, run: str, url: str, *, seconds: float) -> None:
-    """Every change of the load, looked for every `seconds`, until cancelled. An engine that is away says nothing."""
+async def watch(
+    bus: Bus, run: str, url: str, *, seconds: float, replica: str = "",
+    seen: Callable[[Load | None], None] = lambda load: None,
+) -> None:
+    """Every change of the load, looked for every `seconds`, until cancelled. An engine that is away says nothing.
+
+    `replica`: its name in what is published. `seen` is told every look, None where there was no answer.
+    """
     last: Load | None = None
     async with aiohttp.ClientSession() as session:
         while True:
             load = await fetch(session, url)
+            seen(load)
             if load is not None and load != last:
-                await bus.record(measured(run, load, time.time()))
+                await bus.record(measured(run, load, time.time(), replica))
                 last = load
             await asyncio.sleep(seconds)
 
 
-def measured(run: str, load: Load, at: float) -> EngineMeasured:
+def measured(run: str, load: Load, at: float, replica: str = "") -> EngineMeasured:
     return EngineMeasured(
         run=run, at=at, running=load.running, waiting=load.waiting, cache_usage=load.cache_usage,
         prefix_queries=load.prefix_queries, prefix_hits=load.prefix_hits, preemptions=load.preemptions,
+        replica=replica,
     )

@@ -37,6 +37,10 @@ class Stats(msgspec.Struct):
     aborted: int = 0
     refused: int = 0
     tokens_served: int = 0
+    prefix_queries: int = 0
+    """Prompt tokens, as vLLM counts them."""
+    prefix_hits: int = 0
+    """Of these, tokens of a prompt or answer before."""
 
 
 def plan(script: Script, prompt_ids: tuple[int, ...], max_tokens: int | None, stop: tuple[str, ...]) -> Request:

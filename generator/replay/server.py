@@ -12,6 +12,7 @@ from generator.replay import body as bodies
 from generator.replay import shapes
 from generator.replay.body import Body
 from generator.replay.engine import Engine, Request, plan
+from generator.replay.metrics import metrics
 from generator.replay.recording import Recording
 from generator.replay.script import Refusal, Script, script
 from generator.replay.tokens import decode, encode, render
@@ -45,6 +46,7 @@ class Server:
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._errors])
         app.router.add_get("/health", self._health)
         app.router.add_get("/stats", self._stats)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         if not self.dialect.chat_only:
@@ -74,6 +76,9 @@ class Server:
 
     async def _stats(self, _: web.Request) -> web.Response:
         return web.json_response(msgspec.to_builtins(self.engine.stats))
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(text=metrics(self.engine.stats))
 
     async def _models(self, _: web.Request) -> web.Response:
         # The owner is how vLLM is told from others: its extensions are spoken here, unless they are switched off.
@@ -138,6 +143,8 @@ class Server:
         self, request: web.Request, body: Body, planned: Request, shape: shapes.Shape
     ) -> web.StreamResponse:
         cached = self.engine.cache.cached(planned.prompt_ids)
+        self.engine.stats.prefix_queries += len(planned.prompt_ids)
+        self.engine.stats.prefix_hits += cached
         usage = shapes.usage(len(planned.prompt_ids), len(planned.ids), cached)
         if body.stream:
             return await self._stream(request, planned, shape, usage if body.wants_usage else None)

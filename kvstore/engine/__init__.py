@@ -2,5 +2,5 @@
 
 `connector.py` is what vLLM is told to use; `recent.py` and `older.py` adapt it to vLLM's versions. What they adapt
 knows nothing of vLLM: `tier.py` asks the pools for the scheduler, `mappings.py` and `transfers.py` copy for a worker,
-by `host.py` on a CPU and `device.py` on a GPU.
+by `host.py` on a CPU and `device.py` on a GPU, through `remote.py` where the pool is on another host.
 """

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from kvstore.engine.config import TierConfig, read
 from kvstore.engine.copier import Copier
 from kvstore.engine.host import HostCopier
+from kvstore.engine.remote import RemoteCopier, host_buffer
 from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
@@ -86,10 +88,18 @@ def _copiers(regions: Sequence[torch.Tensor], hello: Hello) -> tuple[Copier, Cop
     geometry, part = hello.geometry, hello.part
     if regions[0].device.type == "cpu":
         arrays = [region.numpy().view("uint8") for region in regions]
-        return HostCopier(arrays, geometry, part), HostCopier(arrays, geometry, part)
+        one, other = (HostCopier(arrays, geometry, part) for _ in range(2))
+        return (
+            RemoteCopier(one, geometry, part, host_buffer, None), RemoteCopier(other, geometry, part, host_buffer, None)
+        )
     from kvstore.engine import device  # noqa: PLC0415 - needs Triton
 
+    gpu, number = regions[0].device, regions[0].device.index or 0
+    store, load = (
+        device.DeviceCopier(regions, geometry, part, programs)
+        for programs in (device.STORE_PROGRAMS, device.LOAD_PROGRAMS)
+    )
+    buffer = partial(device.Buffer, gpu)
     return (
-        device.DeviceCopier(regions, geometry, part, device.STORE_PROGRAMS),
-        device.DeviceCopier(regions, geometry, part, device.LOAD_PROGRAMS),
+        RemoteCopier(store, geometry, part, buffer, number), RemoteCopier(load, geometry, part, buffer, number)
     )

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kvstore.checksum import checksums
-from kvstore.engine.copier import Place
+from kvstore.engine.copier import Place, Wait
 from kvstore.geometry import TRAILER, Geometry
 from kvstore.memory import Mapping
 from kvstore.memory.shm import SharedMapping
@@ -31,15 +31,16 @@ class HostCopier:
     def mark(self) -> None:
         """Nothing runs behind the host's back."""
 
-    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> None:
+    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> Wait:
         for rows, pages, tags, view in self._by_chunk(places):
             data = self._gather(np.asarray(blocks)[rows])
             view[pages, : data.shape[1]] = data
             trailer = np.stack([tags, checksums(data)], axis=1)
             view[pages, data.shape[1] : data.shape[1] + TRAILER] = trailer.view(np.uint8)
+        return lambda: [True] * len(places)
 
-    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> list[bool]:
-        """Which blocks were what they should be; the others are left as they were."""
+    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> Wait:
+        """Blocks that are not what they should be are left as they were."""
         good = np.zeros(len(places), dtype=bool)
         size = self._geometry.payload
         for rows, pages, tags, view in self._by_chunk(places):
@@ -48,7 +49,7 @@ class HostCopier:
             ok = (trailer[:, 0] == tags) & (trailer[:, 1] == checksums(data))
             good[rows] = ok
             self._scatter(np.asarray(blocks)[rows][ok], data[ok])
-        return good.tolist()
+        return good.tolist
 
     def _gather(self, blocks: npt.NDArray[np.int64]) -> Bytes:
         data = np.empty((len(blocks), self._geometry.payload), dtype=np.uint8)

@@ -33,7 +33,8 @@ def copy_blocks(
             offset = tl.load(tile_offset + tile)
             engine = tl.load(tile_address + tile) + block * tl.load(tile_stride + tile)
             page = begin + offset
-            mask = lanes < tl.load(tile_words + tile)
+            # Words come in pairs, which only then are moved together: see `device.tile`.
+            mask = lanes < tl.multiple_of(tl.load(tile_words + tile), 2)
             if LOAD:
                 source, target = page, engine
             else:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import SpecgenError
+from kvstore.address import BadAddress
 from kvstore.geometry import Handle
 from kvstore.line import Line, SessionRefused
 from kvstore.memory import Mapping, MemoryFailed, Peer, make_peer
@@ -67,6 +68,11 @@ class Mappings:
                 self._users.subtract(wanted)
                 self._state.notify_all()
 
+    def has(self, chunks: Iterable[int]) -> bool:
+        """Whether `use` would not wait."""
+        with self._state:
+            return self._chunks.keys() >= set(chunks)
+
     def wrote(self, handles: list[Handle], *, ok: bool) -> None:
         self._tell(Wrote(handles=handles, ok=ok))
 
@@ -108,8 +114,8 @@ class Mappings:
             except SessionRefused as error:
                 log.error("KV pool %s refuses this worker: %s", self.name, error)
                 pause = _REFUSED_SECONDS
-            except MemoryFailed as error:
-                log.error("KV pool %s cannot be mapped: %s", self.name, error)
+            except (MemoryFailed, BadAddress) as error:
+                log.error("KV pool %s cannot be used: %s", self.name, error)
                 pause = _REFUSED_SECONDS
             except SpecgenError as error:
                 log.debug("KV pool %s: %s", self.name, error)

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from common.errors import SpecgenError
+from kvstore.address import pools
 from kvstore.engine.config import TierConfig
 from kvstore.geometry import Handle
 from kvstore.line import Line, SessionRefused
@@ -248,7 +249,7 @@ class Tier:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + self._config.retry_seconds
-            for path in self._config.folder().glob("*.sock"):
+            for path in pools(self._config.folder()):
                 if path.stem not in self._pools:
                     self._pools[path.stem] = Pool(path, self._hello, self._config)
         for pool in self._pools.values():

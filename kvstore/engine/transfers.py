@@ -1,17 +1,20 @@
-"""A worker's copies: one thread a direction, jobs in order, in slices that keep a revocation from waiting long."""
+"""A worker's copies: one thread a direction, jobs in order, in pieces that keep a revocation from waiting long."""
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
-from kvstore.engine.copier import Copier, Place
+from kvstore.address import pools
+from kvstore.engine.copier import Copier, Place, Wait
 from kvstore.engine.mappings import Mappings, Unavailable
 from kvstore.engine.tier import Slot
 from kvstore.geometry import Handle
@@ -20,6 +23,9 @@ from kvstore.wire import Hello
 
 log = logging.getLogger("vllm.kvstore")
 _LOOK_SECONDS = 1.0
+_AT_ONCE = 2
+Start = Callable[[Sequence[int], Sequence[Place], Any], Wait]
+"""`Copier.store` or `Copier.load`."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,49 @@ class Done:
     seconds: float
     failed: list[int] = field(default_factory=list)
     """The engine's blocks that were not loaded."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one call of a copier does."""
+
+    pool: str
+    blocks: list[int]
+    handles: list[Handle]
+
+    @cached_property
+    def chunks(self) -> set[int]:
+        return {handle.chunk for handle in self.handles}
+
+
+class Copying:
+    """A piece under way; its chunks stay mapped until it ends. A copy that breaks costs its blocks, not the engine."""
+
+    def __init__(self, piece: Piece, pool: Mappings, start: Start, mark: Any) -> None:
+        self._piece = piece
+        self._held = ExitStack()
+        self._wait: Wait | None = None
+        self._problem = ""
+        with self._caught():
+            chunks = self._held.enter_context(pool.use(piece.chunks))
+            self._wait = start(piece.blocks, [Place(chunks[h.chunk], h.page, h.tag) for h in piece.handles], mark)
+
+    def end(self) -> tuple[Piece, list[bool], str]:
+        good = [False] * len(self._piece.blocks)
+        with self._held, self._caught():
+            if self._wait is not None:
+                good = self._wait()
+        return self._piece, good, self._problem
+
+    @contextmanager
+    def _caught(self) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            self._problem = str(error)
+        except Exception as error:
+            log.exception("KV pool %s: a copy of %d blocks broke", self._piece.pool, len(self._piece.blocks))
+            self._problem = repr(error)
 
 
 class Transfers:
@@ -94,35 +143,26 @@ class Transfers:
             self._look()
 
     def _look(self) -> None:
-        for path in self._folder.glob("*.sock"):
+        for path in pools(self._folder):
             if path.stem not in self._pools:
                 self._pools[path.stem] = Mappings(path, self._hello, self._context)
 
     # One job
 
     def _store(self, copier: Copier, job: Job) -> None:
-        def copy(blocks: list[int], places: list[Place]) -> list[bool]:
-            copier.store(blocks, places, job.mark)
-            return [True] * len(blocks)
-
-        for blocks, pool, handles in self._slices(job, copier.slice_bytes):
-            good, problem = self._copy(copy, blocks, pool, handles)
-            self._pools[pool].wrote(handles, ok=all(good))
+        for piece, good, problem in self._copies(job, copier.store, copier.slice_bytes):
+            self._pools[piece.pool].wrote(piece.handles, ok=all(good))
             if problem:
-                log.info("KV tier: %d blocks were not stored: %s", len(blocks), problem)
+                log.info("KV tier: %d blocks were not stored: %s", len(piece.blocks), problem)
         self._finish(job, [])
 
     def _load(self, copier: Copier, job: Job) -> None:
-        def copy(blocks: list[int], places: list[Place]) -> list[bool]:
-            return copier.load(blocks, places, job.mark)
-
         good: set[int] = set()
         problems = set()
-        for blocks, pool, handles in self._slices(job, copier.slice_bytes):
-            ok, problem = self._copy(copy, blocks, pool, handles)
-            wrong = [] if problem else [handle for handle, fine in zip(handles, ok, strict=True) if not fine]
-            self._pools[pool].read(handles, wrong=wrong)
-            good.update(block for block, fine in zip(blocks, ok, strict=True) if fine)
+        for piece, ok, problem in self._copies(job, copier.load, copier.slice_bytes):
+            wrong = [] if problem else [handle for handle, fine in zip(piece.handles, ok, strict=True) if not fine]
+            self._pools[piece.pool].read(piece.handles, wrong=wrong)
+            good.update(block for block, fine in zip(piece.blocks, ok, strict=True) if fine)
             problems.add(problem or ("not what was stored" if wrong else ""))
         failed = [block for block in job.blocks if block not in good]
         if failed:
@@ -130,22 +170,22 @@ class Transfers:
             log.warning("KV tier: %d of %d blocks will be computed: %s", len(failed), len(job.blocks), why)
         self._finish(job, failed)
 
-    def _copy(
-        self, copy: Callable[[list[int], list[Place]], list[bool]], blocks: list[int], pool: str, handles: list[Handle]
-    ) -> tuple[list[bool], str]:
-        """Which blocks were copied, and why none was. A copy that breaks costs its blocks, never the engine."""
-        try:
-            with self._pools[pool].use(handle.chunk for handle in handles) as chunks:
-                return copy(blocks, [Place(chunks[h.chunk], h.page, h.tag) for h in handles]), ""
-        except Unavailable as error:
-            problem = str(error)
-        except Exception as error:
-            log.exception("KV pool %s: a copy of %d blocks broke", pool, len(blocks))
-            problem = repr(error)
-        return [False] * len(blocks), problem
+    def _copies(self, job: Job, start: Start, most: int) -> Iterator[tuple[Piece, list[bool], str]]:
+        """Each piece with which of its blocks were copied, and why none was.
 
-    def _slices(self, job: Job, most: int) -> list[tuple[list[int], str, list[Handle]]]:
-        """(blocks, pool, handles) for each pool that is known, at most `most` bytes each."""
+        The next one is made ready while one is copied; but none is held while a chunk is waited for.
+        """
+        under_way: deque[Copying] = deque()
+        for piece in self._pieces(job, most):
+            pool = self._pools[piece.pool]
+            while under_way and (len(under_way) >= _AT_ONCE or not pool.has(piece.chunks)):
+                yield under_way.popleft().end()
+            under_way.append(Copying(piece, pool, start, job.mark))
+        while under_way:
+            yield under_way.popleft().end()
+
+    def _pieces(self, job: Job, most: int) -> list[Piece]:
+        """Of each pool that is known, at most `most` bytes each."""
         by_pool: dict[str, list[tuple[int, Handle]]] = defaultdict(list)
         for block, slot in zip(job.blocks, job.slots, strict=True):
             if slot is not None:
@@ -154,7 +194,7 @@ class Transfers:
             self._look()
         step = max(1, most // self._hello.geometry.payload)
         return [
-            ([block for block, _ in pairs[i : i + step]], pool, [handle for _, handle in pairs[i : i + step]])
+            Piece(pool, [block for block, _ in pairs[i : i + step]], [handle for _, handle in pairs[i : i + step]])
             for pool, pairs in by_pool.items() if pool in self._pools for i in range(0, len(pairs), step)
         ]
 

@@ -1,7 +1,8 @@
 """The memory of a pool: how a chunk is made, shown to another process, and mapped there.
 
 `shm` is host memory in anonymous files; `vmm` is device memory by descriptor, which a peer may go on using after the
-owner released it; `ipc` is device memory by the older handles, which it may not.
+owner released it; `ipc` is device memory by the older handles, which it may not. `nixl` is host memory that a peer,
+which may be on another host, does not map at all: its copies go through NIXL.
 """
 from __future__ import annotations
 
@@ -9,15 +10,19 @@ from kvstore.memory.base import Mapping, MemoryFailed, Owner, Peer
 
 __all__ = ["KINDS", "Mapping", "MemoryFailed", "Owner", "Peer", "context_here", "make_owner", "make_peer"]
 
-KINDS = ("shm", "vmm", "ipc")
+KINDS = ("shm", "vmm", "ipc", "nixl")
 
 
 def make_owner(kind: str, device: str) -> Owner:
-    """The owner's side on a device (a GPU's UUID; ignored for `shm`). MemoryFailed where it cannot be had."""
+    """The owner's side on a device (a GPU's UUID; ignored for host memory). MemoryFailed where it cannot be had."""
     if kind == "shm":
         from kvstore.memory.shm import SharedOwner  # noqa: PLC0415 - what is not used is not loaded
 
         return SharedOwner()
+    if kind == "nixl":
+        from kvstore.memory.nixl import RegisteredOwner  # noqa: PLC0415
+
+        return RegisteredOwner()
     from kvstore.memory.cuda import LegacyOwner, VirtualOwner  # noqa: PLC0415
 
     return VirtualOwner(device) if kind == "vmm" else LegacyOwner(device)
@@ -45,6 +50,10 @@ def make_peer(kind: str, context: int | None = None) -> Peer:
         from kvstore.memory.shm import SharedPeer  # noqa: PLC0415
 
         return SharedPeer()
+    if kind == "nixl":
+        from kvstore.memory.nixl import RemotePeer  # noqa: PLC0415
+
+        return RemotePeer()
     from kvstore.memory.cuda import LegacyPeer, VirtualPeer  # noqa: PLC0415
 
     if context is None:

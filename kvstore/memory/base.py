@@ -23,7 +23,7 @@ class Mapping(Protocol):
     """A chunk as a peer has it."""
 
     address: int
-    """Where it begins: in the host's address space for `shm`, in the device's otherwise."""
+    """Where it begins: in the host's address space for `shm`, in the owner's for `nixl`, else in the device's."""
     size: int
 
     def close(self) -> None:

@@ -20,6 +20,8 @@ CASES = [
     (["submit", "TASK"], 2, "name one model"),
     (["submit", "MISSING", "--llm", "http://127.0.0.1:9"], 2, "cannot read"),
     (["submit", "TASK", "--llm", "http://127.0.0.1:9"], 2, "no endpoint answers"),
+    (["submit", "TASK", "--llm", "http://127.0.0.1:9,127.0.0.1:9"], 2, "--llm 127.0.0.1:9 is no address"),
+    (["submit", "TASK", "--llm", "http://127.0.0.1:9", "--llm", "http://127.0.0.1:9"], 2, "named twice"),
     (["cancel"], 2, "RUN"),
     (["report"], 2, "required"),
     (["report", "--events", "MISSING"], 2, "cannot read"),

@@ -52,7 +52,8 @@ class Engine:
 
     def __init__(self, log: Path, transfer: str) -> None:
         self.log = log
-        self._port = _free_port()
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         settings = EngineSettings(model=str(TINY), kv_gib=1, args=(
             "--max-model-len", str(CONTEXT), "--num-gpu-blocks-override", str(BLOCKS), "--dtype", "float32",
             "--kv-transfer-config", transfer,
@@ -157,7 +158,7 @@ def two_engines(folder: Path, sockets: Path) -> Iterator[tuple[Engine, Engine]]:
             engine.end()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -8,6 +8,8 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,14 +19,29 @@ from typing import Any
 
 import pytest
 
-from common.bus import Server
+from common.bus import Bus, Server
+from common.messages import (
+    PREFIX,
+    Budget,
+    ForkRequest,
+    GenerationEnded,
+    GenerationStarted,
+    Llm,
+    RunSubmitted,
+    TokenDelta,
+    pattern,
+)
+from common.report.events import collect
+from common.task import read_task
 from kvstore.directory import Directory
 from kvstore.geometry import Geometry, Handle, Space
 from kvstore.line import Line
+from kvstore.memory.agent import installed
 from kvstore.wire import Hello, Revoke
-from tests.kvstore.engines import BLOCK, TINY, Answer, Engine, two_engines
+from tests.kvstore.engines import BLOCK, TINY, Answer, Engine, free_port, two_engines
 from tests.kvstore.service import PoolService, pool_service
 from tests.kvstore.test_service import Process
+from tests.pipeline.recordings import TASK
 
 pytestmark = pytest.mark.engine
 PROMPT = 600
@@ -274,6 +291,69 @@ def test_a_killed_service_that_is_started_again_is_found(
         assert b.ask(prompt(40)).ids == computed.ids
     finally:
         process.end()
+
+
+@pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install 'specgen[nixl]'")
+def test_engines_share_a_pool_that_they_reach_by_its_address(
+    engines: Engines, folder: Path, nats_server: Server
+) -> None:
+    """As one of another host: over TCP and NIXL, with nothing mapped."""
+    far = folder / "far"
+    far.mkdir()
+    (far / "token").write_text("secret")
+    process = Process(
+        nats_server, far, kind="nixl", listen=f"127.0.0.1:{free_port()}", token_file=far / "token", most_mib=8,
+    )
+    try:
+        (folder / "kv/far.addr").write_text(f"{process.values['listen']} secret")
+        wait_stored(*engines, 70)
+    finally:
+        process.end()
+
+
+async def test_a_run_sends_a_fork_to_the_replica_that_loads_its_prefix(
+    engines: Engines, pool: PoolService, bus: Bus, nats_server: Server, tmp_path: Path
+) -> None:
+    """A real generator on both engines: the reasoning makes its own one dearer than loading from the pool is."""
+    (tmp_path / "task.py").write_text(TASK)
+    urls = [engine.url for engine in engines]
+    with generator(nats_server):
+        await bus.record(RunSubmitted(
+            run="placed", at=0.0, task=read_task(tmp_path / "task.py"), budget=Budget(iterations=1), drain_seconds=0.5,
+            llm=Llm(url=urls[0], model="", replicas=tuple(urls[1:])),
+        ))
+        tokens = pattern(TokenDelta, run="placed", generation="main")
+        async with asyncio.timeout(60), bus.listen(tokens) as deltas:
+            async for delivery in deltas:
+                if isinstance(delivery.message, TokenDelta) and delivery.message.first_token >= 100:
+                    break
+        await asyncio.to_thread(until, lambda: blocks(pool) >= 10)
+        await bus.record(ForkRequest(
+            run="placed", iteration=1, generation="main", at=0.0, at_token=90, at_char=0, k=1, reason="asked"
+        ))
+        async with asyncio.timeout(120), bus.follow(f"{PREFIX}.evt.placed.run.ended") as feed:
+            await anext(feed)
+    events = await collect(bus, "placed")
+    main, fork = (e.placement for e in events if isinstance(e, GenerationStarted))
+    assert main and fork and (main.replica, fork.replica, fork.prefix) == (*urls, "loaded")
+    ended = next(e for e in events if isinstance(e, GenerationEnded) and e.generation == "f1")
+    assert ended.cached_tokens and ended.cached_tokens >= (fork.tokens - BLOCK) // BLOCK * BLOCK
+
+
+@contextmanager
+def generator(server: Server) -> Iterator[None]:
+    """A service of its own. Loading costs it next to nothing, a running request much."""
+    env = os.environ | {
+        "SPECGEN_BUS_URL": str(server.settings.url), "SPECGEN_BUS_TOKEN": str(server.settings.token),
+        "SPECGEN_GENERATOR_SHARED_POOL": "true", "SPECGEN_GENERATOR_MAX_TOKENS": "300",
+        "SPECGEN_GENERATOR_FORK_MAX_TOKENS": "8", "SPECGEN_GENERATOR_METRICS_SECONDS": "0.1", "SPECGEN_LOG": "error",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "generator"], env=env)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def wait_stored(a: Engine, b: Engine, seed: int) -> Answer:

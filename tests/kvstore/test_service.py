@@ -56,15 +56,15 @@ def job(stage: Stage = Stage.VALIDATE) -> Job:
 class Process:
     """`python -m kvstore` with settings for a test: a pool of four chunks of one MiB."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: Server, folder: Path, **changes: object) -> None:
         self.sockets = folder
-        values = {
+        self.values: dict[str, object] = {
             "kind": "shm", "sockets": folder, "chunk_mib": 1, "most_mib": 4, "headroom_mib": 0, "floor_mib": 0,
             "idle_seconds": 0.3, "poll_seconds": 0.05, "patience_seconds": 1.0,
-        }
+        } | changes
         self._env = os.environ | {
             "SPECGEN_BUS_URL": str(server.settings.url), "SPECGEN_BUS_TOKEN": str(server.settings.token),
-        } | {f"SPECGEN_KVSTORE_{name.upper()}": str(value) for name, value in values.items()}
+        } | {f"SPECGEN_KVSTORE_{name.upper()}": str(value) for name, value in self.values.items()}
         self.running = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -12,6 +12,7 @@ import pytest
 from kvstore.checksum import checksums
 from kvstore.engine.config import TierConfig, read, transfer_config
 from kvstore.engine.host import Bytes, HostCopier
+from kvstore.engine.remote import RemoteCopier, host_buffer
 from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
@@ -42,7 +43,9 @@ class FakeEngine:
         space = Space(model="m", tenant=tenant)
         self.tier = Tier(config, Hello(role="manager", engine=name, space=space, geometry=GEOMETRY))
         hello = Hello(role="worker", engine=name, space=space, geometry=GEOMETRY, shape="two")
-        copiers = HostCopier(self.regions, GEOMETRY, 0), HostCopier(self.regions, GEOMETRY, 0)
+        copiers = [
+            RemoteCopier(HostCopier(self.regions, GEOMETRY, 0), GEOMETRY, 0, host_buffer, None) for _ in range(2)
+        ]
         self.transfers = Transfers(folder, hello, *copiers)
         self.jobs = 0
 

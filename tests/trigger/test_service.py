@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from common.bus import Bus, BusSettings, start_server
-from common.messages import PREFIX, AbortRequest, ForkRequest, Message, Stage, StopRequest
+from common.messages import PREFIX, AbortRequest, ForkRequest, Message, Outlook, PrefixLocated, Stage, StopRequest
 from tests.trigger.facts import Log, deltas
 from tests.trigger.test_parse import MODEL
 from tests.trigger.texts import PROSE, kernel, prose
@@ -92,6 +92,16 @@ async def test_forks_and_stops_of_one_run(bus: Bus) -> None:
         assert isinstance(stop, StopRequest)
         assert (stop.candidate, stop.reason) == ("c1", "mean") and stop.numbers["bar"] == 1.0
         await no_more_than(bus, 3)
+
+
+async def test_forks_are_priced_with_what_their_prefix_costs(bus: Bus) -> None:
+    elsewhere = Outlook(prefix="loaded", wait_seconds=0.25, seconds_per_token=0.0)
+    await bus.record(PrefixLocated(run="r1", at=0.0, home="http://h", replicas={"http://other": elsewhere}))
+    async with trigger(bus):
+        log = Log()
+        await send(bus, log.started(), log.iteration(1), *deltas(TEXT))
+        _, fork = await requests(bus, 2)
+        assert isinstance(fork, ForkRequest) and fork.numbers["first_token_s"] == 0.25
 
 
 async def test_a_draft_that_stands_complete_is_proposed(bus: Bus) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.messages import Outlook
 from tests.trigger.test_parse import MODEL
 from tests.trigger.texts import CPP, PROSE, kernel, prose
 from trigger.decide import decide
@@ -45,6 +46,22 @@ def test_a_first_kernel_is_forked_with_its_numbers() -> None:
     assert set(fork.numbers) == {"p", "saves_s", "gain_s", "cost_s", "depth_tokens"}
 
 
+def test_a_fork_is_priced_with_its_prefix_where_it_will_be_sent() -> None:
+    cached = Outlook(prefix="cached", wait_seconds=30.0, seconds_per_token=0.0)
+    computed = Outlook(prefix="computed", wait_seconds=0.0, seconds_per_token=0.001)
+    loaded = Outlook(prefix="loaded", wait_seconds=0.0, seconds_per_token=0.001)
+
+    def priced(**replicas: Outlook) -> dict[str, float]:
+        return ask(KERNEL, msgspec.structs.replace(CALM, replicas=replicas))[0].numbers
+
+    [plain], home, again, pool = ask(KERNEL), priced(a=cached), priced(a=cached, b=computed), priced(a=cached, b=loaded)
+    assert (home["first_token_s"], home["computed_s"]) == (30.0, 0.0)
+    assert (again["first_token_s"], again["computed_s"]) == (1.2, 1.2), "1,200 tokens are computed while others wait"
+    assert (pool["first_token_s"], pool["computed_s"]) == (1.2, 0.0), "loading stops nobody"
+    assert home["saves_s"] < again["saves_s"] == pool["saves_s"] < plain.numbers["saves_s"]
+    assert again["cost_s"] == pytest.approx(pool["cost_s"] + SETTINGS.prefix_price * 1.2, abs=0.002)
+
+
 def test_before_any_reasoning_too() -> None:
     [fork] = ask(Signal(kind="started", start=0, end=0, seen=0))
     assert fork.at_char == 0
@@ -56,6 +73,8 @@ def test_before_any_reasoning_too() -> None:
     {"latency": 500.0},
     {"outcomes": {"kernel_completed+first": (0, 400)}},
     {"behind": 50_000},
+    {"replicas": {"a": Outlook(prefix="computed", wait_seconds=0.0, seconds_per_token=0.1)}},
+    {"replicas": {"a": Outlook(prefix="cached", wait_seconds=4_000.0, seconds_per_token=0.0)}},
 ])
 def test_what_makes_a_fork_not_worth_it(change: dict[str, object]) -> None:
     assert ask(KERNEL) and not ask(KERNEL, msgspec.structs.replace(CALM, **change))
