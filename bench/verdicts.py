@@ -40,6 +40,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     correct: bool
     speedup: float | None
     error: str
+    hardware: str = ""
 
 
 def read(files: Iterable[Path], tasks: Iterable[Path]) -> list[Recorded]:
@@ -54,7 +55,7 @@ def read(files: Iterable[Path], tasks: Iterable[Path]) -> list[Recorded]:
                 found.append(Recorded(
                     name=f"{path.name}:{n}", task=TaskSource(name=record["task_id"], source=task),
                     source=record["kernel"], correct=bool(outcome["correct"]), speedup=outcome.get("speedup"),
-                    error=str(outcome.get("error") or "")[:300],
+                    error=str(outcome.get("error") or "")[:300], hardware=str(outcome.get("hardware") or ""),
                 ))
     return found
 
