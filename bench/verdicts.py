@@ -78,12 +78,14 @@ class Session:
         self._judge, self._device, self._profile = judge, device, profile
 
     async def work(self, queue: deque[Recorded], until: float, rows: list[dict[str, Any]]) -> None:
+        """Until a fault, after which another judge should go on."""
         while queue and time.monotonic() < until:
             candidate = queue.popleft()
             try:
                 rows.append(await self._row(candidate))
             except JudgeFault as fault:
                 rows.append({"name": candidate.name, "task": candidate.task.name, "fault": str(fault)})
+                return
 
     async def _row(self, candidate: Recorded) -> dict[str, Any]:
         began = time.monotonic()
@@ -97,8 +99,10 @@ class Session:
             measured = judged.measurement
             row |= {"speedup": measured.speedup, "low": measured.low, "high": measured.high}
             row["recorded_speedup"] = candidate.speedup
+        if not right:
+            row |= {"why": judged.feedback.summary, "cause": judged.feedback.cause}
         if not row["agrees"]:
-            row |= {"why": judged.feedback.summary, "cause": judged.feedback.cause, "recorded_error": candidate.error}
+            row["recorded_error"] = candidate.error
         if judged.outcome is Outcome.PRECISION_DOWNGRADE:
             allowed = msgspec.structs.replace(candidate.task, precision="bf16")
             row["where_bf16_is_allowed"] = str((await self._judged(allowed, candidate.source)).outcome)
@@ -117,14 +121,23 @@ class Session:
 async def judge_all(
     chosen: Sequence[Recorded], device: Device, *, judges: int, seconds: float, profile: bool
 ) -> list[dict[str, Any]]:
-    """A row for each candidate that was reached. Several judges may share a device, but not while one times."""
-    queue, rows, until = deque(chosen), list[dict[str, Any]](), time.monotonic() + seconds
+    """A row for each candidate that was reached. Several judges may share a device, but not while one times.
 
-    async def one() -> None:
-        async with Judge(load("judge", JudgeSettings), device.kind) as judge:
-            await Session(judge, device, profile=profile).work(queue, until, rows)
+    What failed where they shared it, and may have for want of memory, is judged again by one alone in the last third.
+    """
+    until, rows = time.monotonic() + seconds, list[dict[str, Any]]()
 
-    await asyncio.gather(*(one() for _ in range(judges)))
+    async def one(queue: deque[Recorded], until: float) -> None:
+        while queue and time.monotonic() < until:
+            async with Judge(load("judge", JudgeSettings), device.kind) as judge:
+                await Session(judge, device, profile=profile).work(queue, until, rows)
+
+    queue, shared_until = deque(chosen), until - (seconds / 3 if judges > 1 else 0)
+    await asyncio.gather(*(one(queue, shared_until) for _ in range(judges)))
+    if judges > 1:
+        doubtful = {row["name"] for row in rows if "fault" in row or "memory" in row.get("why", "").lower()}
+        rows = [row for row in rows if row["name"] not in doubtful]
+        await one(deque(candidate for candidate in chosen if candidate.name in doubtful), until)
     return rows
 
 

@@ -43,9 +43,21 @@ def main() -> None:
             first_store_seconds=first, load_seconds=load, load_bytes_s=size / load, load_share=size / load / into,
             pool=grown,
         )
+        _launches(worker, args.kind, size, into)
         _stores(worker, args.kind, out)
         _revoke(pool, worker, args.kind)
         worker.close()
+
+
+def _launches(worker: Worker, kind: str, size: int, ceiling: float) -> None:
+    """The load's own launch over memory of this process: what is lost besides is the host's."""
+    copier, count = worker.copiers["load"], size // worker.payload
+    page = worker.geometry.page_bytes
+    lent = torch.zeros(count * page, dtype=torch.uint8, device=f"cuda:{LENDER}")
+    numbers = torch.arange(count, device="cuda")
+    pages = lent.data_ptr() + page * numbers
+    seconds = timed(lambda: copier.copy(numbers, pages, load=True))
+    report("launch", kind=kind, seconds=seconds, bytes_s=size / seconds, share=size / seconds / ceiling)
 
 
 def _stores(worker: Worker, kind: str, ceiling: float) -> None:

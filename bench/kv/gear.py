@@ -54,6 +54,7 @@ class Worker:
             "load": DeviceCopier(self.regions, geometry, 0, LOAD_PROGRAMS),
         }
         self.transfers = Transfers(folder, hello, self.copiers["store"], self.copiers["load"])
+        self.geometry = geometry
         self.payload = geometry.payload
         self._job = 0
 

@@ -52,7 +52,7 @@ class DeviceCopier:
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             self._stream.wait_event(mark)
             numbers, pages, tags = self._upload(blocks, places)
-            sums = self._copy(numbers, pages, load=False)
+            sums = self.copy(numbers, pages, load=False)
             kernels.seal[(-(-len(blocks) // _ROWS),)](
                 pages, tags, sums, self._geometry.payload, len(blocks), ROWS=_ROWS
             )
@@ -68,7 +68,7 @@ class DeviceCopier:
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             self._stream.wait_event(mark)
             numbers, pages, tags = self._upload(blocks, places)
-            sums = self._copy(numbers, pages, load=True)
+            sums = self.copy(numbers, pages, load=True)
             good = torch.empty(len(blocks), dtype=torch.int32, device=self._device)
             kernels.verify[(-(-len(blocks) // _ROWS),)](
                 pages, tags, sums, good, self._geometry.payload, len(blocks), ROWS=_ROWS
@@ -83,7 +83,8 @@ class DeviceCopier:
 
         return wait
 
-    def _copy(self, numbers: torch.Tensor, pages: torch.Tensor, *, load: bool) -> torch.Tensor:
+    def copy(self, numbers: torch.Tensor, pages: torch.Tensor, *, load: bool) -> torch.Tensor:
+        """One launch on the current stream; (blocks,) block numbers and page addresses in, checksums out."""
         sums = torch.zeros(len(numbers), dtype=torch.int64, device=self._device)
         address, stride, offset, words = self._tiles
         span = span_of(len(numbers), len(address), self.programs)
