@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
+from common.commands.explain import explanation
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
 from common.judge import Judge, JudgeFault, JudgeSettings
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"could not judge: {fault}") from None
     print(msgspec.json.encode(checked).decode() if args.json else text(checked))
     if args.explain and not args.json:
-        print("\n".join(["", *explanation(checked)]))
+        print("\n".join(["", *explanation(checked.verdict, checked.profile)]))
     return 0 if checked.passed else 1
 
 
@@ -93,33 +92,3 @@ def text(checked: Checked) -> str:
     steps = {**checked.verdict.seconds, **(checked.profile.seconds if checked.profile else {})}
     lines.append("seconds: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps.items()))
     return "\n".join(lines)
-
-
-def explanation(checked: Checked) -> Iterator[str]:
-    """The evidence behind the verdict and the figure, from the records."""
-    ratios = checked.verdict.record.get("error_ratios", {})
-    if ratios:
-        yield "error against fp64 as a multiple of eager's own, by kind of inputs (limits: docs/error_ratio.md):"
-    for case, values in ratios.items():
-        yield f"  {case:<16} {', '.join(f'{ratio:.2f}' for ratio in values)}"
-    record = checked.profile.record if checked.profile else {}
-    if pairs := record.get("pairs_ms"):
-        yield (
-            f"{len(pairs)} pairs of {record['calls_a_window']} calls; an empty call takes "
-            f"{median(record['path_ms']):.4g} ms, which is taken off (docs/timing.md):"
-        )
-        for number, ((reference, candidate), (_, span)) in enumerate(zip(pairs, record["spans_ms"], strict=True)):
-            yield (
-                f"  eager {reference:9.4g} ms   kernel {candidate:9.4g} ms   its own clock {span:9.4g} ms"
-                + "   disturbed" * (number in record["disturbed"])
-            )
-    if limits := record.get("roofline"):
-        yield (
-            f"under the roofline: {limits['memory_share']:.0%} of a copy's {limits['bytes_s'] / 1e9:.3g} GB/s, "
-            f"{limits['arithmetic_share']:.0%} of a product's {limits['operations_s'] / 1e9:.3g} GFLOP/s"
-        )
-    for kernel in record.get("kernels", ()):
-        yield (
-            f"  {1e6 * kernel['seconds']:8.1f} us  {kernel['name'][:60]}  grid {kernel['grid']} block "
-            f"{kernel['block']} registers {kernel['registers']} shared {kernel['shared']}"
-        )

@@ -83,6 +83,17 @@ async def test_eager_against_itself_is_neither_faster_nor_slower(
     assert profile.measurement.low < 1.02 and profile.measurement.high > 0.98
 
 
+async def test_the_devices_clocks_are_in_the_record(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
+    profile = await timed(cuda_judge, rows, gpu, EAGER)
+    clocks = profile.record["clocks"]
+    print(clocks, profile.record["throttled"])
+    assert "absent" not in clocks
+    for side in ("reference", "candidate"):
+        assert clocks["sm_mhz"][side] > 100 and clocks["memory_mhz"][side] > 100
+    assert 10 < clocks["temperature_c"] < 110
+    assert clocks["windows"] == 2 * len(profile.record["pairs_ms"])
+
+
 async def test_wrong_values_are_caught(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
     judged = await verdict(cuda_judge, rows, gpu, WRONG)
     assert judged.outcome is Outcome.WRONG_VALUES, judged.feedback
