@@ -13,6 +13,7 @@ from common.errors import UsageError
 from common.judge import Judge, JudgeFault, JudgeSettings
 from common.logs import configure
 from common.messages import Judgement, Outcome, Stage, TaskSource
+from common.report.evidence import against_compiled
 from common.settings import load, refuse_unknown
 from common.task import PRECISIONS, read_source, read_task
 
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="what to judge on (default: settings, cpu)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest precision allowed")
     parser.add_argument("--no-profile", action="store_true", help="the verdict only")
+    parser.add_argument("--compile-baseline", action="store_true", help="time it against torch.compile, too")
     parser.add_argument("--explain", action="store_true", help="how verdict and figure came about, case by case")
     parser.add_argument("--json", action="store_true", help="everything found, as one JSON object")
 
@@ -52,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     devices = load("devices", DeviceSettings, kind=args.device)
     device = next(d for d in reversed(discover(devices)) if Stage.PROFILE in d.stages)
     try:
-        checked = asyncio.run(_check(task, source, device, profile=not args.no_profile))
+        judge = load("judge", JudgeSettings, compile_baseline=args.compile_baseline or None)
+        checked = asyncio.run(_check(task, source, device, judge, profile=not args.no_profile))
     except JudgeFault as fault:
         raise UsageError(f"could not judge: {fault}") from None
     print(msgspec.json.encode(checked).decode() if args.json else text(checked))
@@ -61,8 +64,10 @@ def run(args: argparse.Namespace) -> int:
     return 0 if checked.passed else 1
 
 
-async def _check(task: TaskSource, source: str, device: Device, *, profile: bool) -> Checked:
-    async with Judge(load("judge", JudgeSettings), device.kind) as judge:
+async def _check(
+    task: TaskSource, source: str, device: Device, settings: JudgeSettings, *, profile: bool
+) -> Checked:
+    async with Judge(settings, device.kind) as judge:
         artefact = await judge.compile(task, source)
         if isinstance(artefact, Judgement):
             return Checked(verdict=artefact)
@@ -89,6 +94,8 @@ def text(checked: Checked) -> str:
             f"{m.candidate_ms:.4g} ms against {m.reference_ms:.4g} ms of eager: {m.speedup:.2f}x, "
             f"{m.confidence:.0%} interval {m.low:.2f} to {m.high:.2f} over {m.pairs} pairs"
         )
+    if compiled := last.record.get("compile_baseline"):
+        lines.append(against_compiled(compiled))
     steps = {**checked.verdict.seconds, **(checked.profile.seconds if checked.profile else {})}
     lines.append("seconds: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps.items()))
     return "\n".join(lines)

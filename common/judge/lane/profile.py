@@ -13,6 +13,8 @@ import torch
 from common.devices import Device
 from common.judge.attribution import is_library_only, own_share
 from common.judge.lane.arena import input_bytes, output_bytes
+from common.judge.lane.baseline import against_compiled
+from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
 from common.judge.lane.limits import Limits, sentence
 from common.judge.lane.nvml import Governor
@@ -40,6 +42,8 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         seconds = {"time": time.monotonic() - started}
         limits = limits_of(known, timing, measurement)
         kernels = timing.trace() if device.kind == "cuda" else None
+        second = second_baseline(bench, desk, known, candidate, request, governor)
+        seconds |= {"baseline": second["compile_baseline"]["seconds"]} if second else {}
     labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
     labels |= timing.blocks.labels()
     return Judgement(
@@ -50,7 +54,7 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         seconds=desk.seconds | seconds,
         record={
             **timing.record(), **unread(device, governor), "roofline": limits.record(),
-            **kernels_record(kernels, artefact.source), **desk.record(artefact),
+            **kernels_record(kernels, artefact.source), **second, **desk.record(artefact),
         },
     )
 
@@ -65,6 +69,15 @@ def kernels_record(kernels: tuple[Kernel, ...] | None, source: str) -> dict[str,
     if not kernels:
         return {}
     return {"kernels": [msgspec.to_builtins(kernel) for kernel in kernels], "own_share": own_share(kernels, source)}
+
+
+def second_baseline(
+    bench: Bench, desk: Desk, known: KnownTask, candidate: Candidate, request: Profile, governor: Governor
+) -> dict[str, Any]:
+    """Nothing where the settings do not ask for it."""
+    if not bench.settings.compile_baseline:
+        return {}
+    return {"compile_baseline": against_compiled(bench, desk, known, candidate, request, governor)}
 
 
 def unread(device: Device, governor: Governor) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -140,11 +140,12 @@ class Timing:
         needed = input_bytes(inputs), output_bytes(self.expected.eager)
         arguments = pack(make_init_inputs(self._known.module, case), inline)
         for side in (self._candidate, self._reference):
-            side.share(new_arena(self._known.device, *needed))
-            side.make(case.weight_seed, arguments)
-            for _ in range(2):
-                done = side.call(side.arena.give(inputs)).done
-            side.freeze()
+            with self._blamed(side):
+                side.share(new_arena(self._known.device, *needed))
+                side.make(case.weight_seed, arguments)
+                for _ in range(2):
+                    done = side.call(side.arena.give(inputs)).done
+                side.freeze()
         self.inputs = inputs
         if compare(self.expected, done.spec, receive(self._reference.arena, done, self.expected), self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
@@ -165,8 +166,9 @@ class Timing:
         """About how long one call takes without the path; negative where the path's own noise is longer."""
         seconds: dict[bool, list[float]] = {True: [], False: []}
         for empty in (False, True) * 3:
-            seconds[empty].append(side.call(side.arena.give(self.inputs), thaw=True, empty=empty).seconds)
-            side.freeze()
+            with self._blamed(side):
+                seconds[empty].append(side.call(side.arena.give(self.inputs), thaw=True, empty=empty).seconds)
+                side.freeze()
         return median(seconds[False]) - median(seconds[True])
 
     def _block(self, index: int) -> Block:
@@ -187,10 +189,12 @@ class Timing:
             Sides(reference.window, candidate.window) if reference.window and candidate.window else None,
         )
 
+    def _blamed(self, side: Candidate) -> AbstractContextManager[None]:
+        """What fails in here is the candidate's fault where it is the candidate's side, and ours where it is not."""
+        return nullcontext() if side is self._candidate else ours()
+
     def _turn(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        if side is self._candidate:
-            return self._timed(side, series)
-        with ours():
+        with self._blamed(side):
             return self._timed(side, series)
 
     def _timed(self, side: Candidate, series: list[list[Any]]) -> Turn:
