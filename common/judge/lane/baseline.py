@@ -23,8 +23,6 @@ from common.judge.requests import Profile
 from common.messages.judgement import Measurement
 
 MODE = "default"
-_KEPT = 500
-"""Characters of why there is no figure: Inductor's messages are long."""
 _COMPILED = f'''
 
 def ModelNew(*arguments):
@@ -50,7 +48,7 @@ def against_compiled(
     except JudgeFault as fault:
         if fault.quarantine or isinstance(fault, ProcessUnusable):
             raise
-        found = {"absent": fault.reason[:_KEPT]}
+        found = {"absent": fault.reason.splitlines()[0]}
     return found | {"mode": MODE, "seconds": time.monotonic() - started}
 
 
