@@ -3,17 +3,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
+from common.commands.explain import explanation
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
 from common.judge import Judge, JudgeFault, JudgeSettings
 from common.logs import configure
 from common.messages import Judgement, Outcome, Stage, TaskSource
+from common.report.evidence import against_compiled
 from common.settings import load, refuse_unknown
 from common.task import PRECISIONS, read_source, read_task
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="what to judge on (default: settings, cpu)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest precision allowed")
     parser.add_argument("--no-profile", action="store_true", help="the verdict only")
+    parser.add_argument("--compile-baseline", action="store_true", help="time it against torch.compile, too")
     parser.add_argument("--explain", action="store_true", help="how verdict and figure came about, case by case")
     parser.add_argument("--json", action="store_true", help="everything found, as one JSON object")
 
@@ -53,17 +54,20 @@ def run(args: argparse.Namespace) -> int:
     devices = load("devices", DeviceSettings, kind=args.device)
     device = next(d for d in reversed(discover(devices)) if Stage.PROFILE in d.stages)
     try:
-        checked = asyncio.run(_check(task, source, device, profile=not args.no_profile))
+        judge = load("judge", JudgeSettings, compile_baseline=args.compile_baseline or None)
+        checked = asyncio.run(_check(task, source, device, judge, profile=not args.no_profile))
     except JudgeFault as fault:
         raise UsageError(f"could not judge: {fault}") from None
     print(msgspec.json.encode(checked).decode() if args.json else text(checked))
     if args.explain and not args.json:
-        print("\n".join(["", *explanation(checked)]))
+        print("\n".join(["", *explanation(checked.verdict, checked.profile)]))
     return 0 if checked.passed else 1
 
 
-async def _check(task: TaskSource, source: str, device: Device, *, profile: bool) -> Checked:
-    async with Judge(load("judge", JudgeSettings), device.kind) as judge:
+async def _check(
+    task: TaskSource, source: str, device: Device, settings: JudgeSettings, *, profile: bool
+) -> Checked:
+    async with Judge(settings, device.kind) as judge:
         artefact = await judge.compile(task, source)
         if isinstance(artefact, Judgement):
             return Checked(verdict=artefact)
@@ -90,36 +94,8 @@ def text(checked: Checked) -> str:
             f"{m.candidate_ms:.4g} ms against {m.reference_ms:.4g} ms of eager: {m.speedup:.2f}x, "
             f"{m.confidence:.0%} interval {m.low:.2f} to {m.high:.2f} over {m.pairs} pairs"
         )
+    if compiled := last.record.get("compile_baseline"):
+        lines.append(against_compiled(compiled))
     steps = {**checked.verdict.seconds, **(checked.profile.seconds if checked.profile else {})}
     lines.append("seconds: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps.items()))
     return "\n".join(lines)
-
-
-def explanation(checked: Checked) -> Iterator[str]:
-    """The evidence behind the verdict and the figure, from the records."""
-    ratios = checked.verdict.record.get("error_ratios", {})
-    if ratios:
-        yield "error against fp64 as a multiple of eager's own, by kind of inputs (limits: docs/error_ratio.md):"
-    for case, values in ratios.items():
-        yield f"  {case:<16} {', '.join(f'{ratio:.2f}' for ratio in values)}"
-    record = checked.profile.record if checked.profile else {}
-    if pairs := record.get("pairs_ms"):
-        yield (
-            f"{len(pairs)} pairs of {record['calls_a_window']} calls; an empty call takes "
-            f"{median(record['path_ms']):.4g} ms, which is taken off (docs/timing.md):"
-        )
-        for number, ((reference, candidate), (_, span)) in enumerate(zip(pairs, record["spans_ms"], strict=True)):
-            yield (
-                f"  eager {reference:9.4g} ms   kernel {candidate:9.4g} ms   its own clock {span:9.4g} ms"
-                + "   disturbed" * (number in record["disturbed"])
-            )
-    if limits := record.get("roofline"):
-        yield (
-            f"under the roofline: {limits['memory_share']:.0%} of a copy's {limits['bytes_s'] / 1e9:.3g} GB/s, "
-            f"{limits['arithmetic_share']:.0%} of a product's {limits['operations_s'] / 1e9:.3g} GFLOP/s"
-        )
-    for kernel in record.get("kernels", ()):
-        yield (
-            f"  {1e6 * kernel['seconds']:8.1f} us  {kernel['name'][:60]}  grid {kernel['grid']} block "
-            f"{kernel['block']} registers {kernel['registers']} shared {kernel['shared']}"
-        )

@@ -44,6 +44,8 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     target_width: float = 0.04
     """Stop timing once the interval is narrower than this share of the speedup."""
     confidence: float = 0.95
+    compile_baseline: bool = False
+    """Time what passes against the task's own model under torch.compile as well: a second ratio in the record."""
 
     @property
     def cache_folder(self) -> Path:

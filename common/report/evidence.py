@@ -26,6 +26,8 @@ def evidence(summary: Summary, events: Sequence[Message]) -> list[str]:
     if profile := judged.get(Stage.PROFILE):
         known = [f"{name} {profile.record[name]}" for name in _VERSIONS if profile.record.get(name)]
         lines += [f"- Measured with {'; '.join(known)}."] if known else []
+        compiled = profile.record.get("compile_baseline")
+        lines += [f"- Beside eager: {against_compiled(compiled)}."] if compiled else []
         lines += [f"- Labels: {', '.join(profile.labels)}."] if profile.labels else []
     allowed = "" if summary.precision == "fp32" else f" --precision {summary.precision}"
     return [
@@ -45,3 +47,13 @@ def _ratios(cases: dict[str, Any]) -> list[str]:
         f"- Right on {len(worst)} kinds of inputs: its error against fp64 is at most {worst[name]:.2f} times "
         f"eager's own (inputs `{name}`)."
     ]
+
+
+def against_compiled(found: dict[str, Any]) -> str:
+    """The second baseline of a profile's record (`compile_baseline`), in words."""
+    if absent := found.get("absent"):
+        return f"no figure against torch.compile: {absent}"
+    return (
+        f"{found['speedup']:.2f}x of torch.compile in its {found['mode']} mode ({found['low']:.2f} to "
+        f"{found['high']:.2f} over {found['pairs']} pairs; it takes {found['compiled_ms']:.4g} ms)"
+    )

@@ -83,6 +83,29 @@ async def test_eager_against_itself_is_neither_faster_nor_slower(
     assert profile.measurement.low < 1.02 and profile.measurement.high > 0.98
 
 
+async def test_the_devices_clocks_are_in_the_record(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
+    profile = await timed(cuda_judge, rows, gpu, EAGER)
+    clocks = profile.record["clocks"]
+    print(clocks, profile.record["throttled"])
+    assert "absent" not in clocks
+    for side in ("reference", "candidate"):
+        assert clocks["sm_mhz"][side] > 100 and clocks["memory_mhz"][side] > 100
+    assert 10 < clocks["temperature_c"] < 110
+    assert clocks["windows"] == 2 * len(profile.record["pairs_ms"])
+
+
+async def test_torch_compile_is_a_second_baseline(judge_settings: JudgeSettings, rows: TaskSource, gpu: Device) -> None:
+    """With Inductor's own Triton kernels, compiled in the sandbox."""
+    settings = msgspec.structs.replace(judge_settings, memory_mib=16384, time_seconds=4.0, compile_baseline=True)
+    async with Judge(settings, gpu.kind) as comparing:
+        profile = await timed(comparing, rows, gpu, TRITON)
+    found = profile.record["compile_baseline"]
+    print(found)
+    assert profile.measurement is not None and "absent" not in found
+    assert found["low"] <= found["speedup"] <= found["high"]
+    assert found["speedup"] < profile.measurement.speedup, "compiled, the task is faster than eager"
+
+
 async def test_wrong_values_are_caught(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
     judged = await verdict(cuda_judge, rows, gpu, WRONG)
     assert judged.outcome is Outcome.WRONG_VALUES, judged.feedback

@@ -15,6 +15,7 @@ from common.judge.lane.candidate import Candidate, CandidateEnded
 from common.judge.lane.serve import Bench
 from common.judge.lane.spares import limits_by
 from common.judge.lane.tasks import KnownTask, Tasks
+from common.judge.settings import JudgeSettings
 from common.messages.campaign import TaskSource
 
 
@@ -37,11 +38,12 @@ class Desk:
         return known
 
     @contextmanager
-    def candidate(self, device: Device) -> Iterator[Candidate]:
-        """A process of its own for the block; killed with all it started afterwards."""
+    def candidate(self, device: Device, settings: JudgeSettings | None = None) -> Iterator[Candidate]:
+        """A process of its own for the block; killed with all it started afterwards. `settings`: limits of its calls
+        other than the judge's."""
         started = time.monotonic()
         spare = self._bench.spares.take(device.kind, device.index or 0, device.cores)
-        candidate = Candidate(spare, self._bench.settings, self._bench.builder.get)
+        candidate = Candidate(spare, settings or self._bench.settings, self._bench.builder.get)
         try:
             candidate.await_ready()
             self._add("spare", started)

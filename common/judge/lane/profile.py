@@ -10,10 +10,14 @@ from typing import Any
 import msgspec
 import torch
 
+from common.devices import Device
 from common.judge.attribution import is_library_only, own_share
 from common.judge.lane.arena import input_bytes, output_bytes
+from common.judge.lane.baseline import against_compiled
+from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
 from common.judge.lane.limits import Limits, sentence
+from common.judge.lane.nvml import Governor
 from common.judge.lane.roofline import bandwidth, operations
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
@@ -31,23 +35,26 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         own_code = desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
         with ours():
             desk.load(reference, request.task.source + _REFERENCE, {}, request.task.precision)
-        timing = Timing(bench, known, candidate, reference)
+        governor = Governor(device)
+        timing = Timing(bench, known, candidate, reference, governor)
         started = time.monotonic()
         measurement = timing.run()
         seconds = {"time": time.monotonic() - started}
         limits = limits_of(known, timing, measurement)
         kernels = timing.trace() if device.kind == "cuda" else None
+        second = second_baseline(bench, desk, known, candidate, request, governor)
+        seconds |= {"baseline": second["compile_baseline"]["seconds"]} if second else {}
     labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
-    labels |= {"busy_host"} if timing.busy else set()
+    labels |= timing.blocks.labels()
     return Judgement(
         outcome=Outcome.PASSED,
-        feedback=Feedback(summary=f"{_summary(measurement)}{_busy(timing)}; {sentence(limits)}"),
+        feedback=Feedback(summary=f"{_summary(measurement)}{timing.blocks.words()}; {sentence(limits)}"),
         labels=tuple(sorted(labels)),
         measurement=measurement,
         seconds=desk.seconds | seconds,
         record={
-            **timing.record(), "roofline": limits.record(), **kernels_record(kernels, artefact.source),
-            **desk.record(artefact),
+            **timing.record(), **unread(device, governor), "roofline": limits.record(),
+            **kernels_record(kernels, artefact.source), **second, **desk.record(artefact),
         },
     )
 
@@ -62,6 +69,20 @@ def kernels_record(kernels: tuple[Kernel, ...] | None, source: str) -> dict[str,
     if not kernels:
         return {}
     return {"kernels": [msgspec.to_builtins(kernel) for kernel in kernels], "own_share": own_share(kernels, source)}
+
+
+def second_baseline(
+    bench: Bench, desk: Desk, known: KnownTask, candidate: Candidate, request: Profile, governor: Governor
+) -> dict[str, Any]:
+    """Nothing where the settings do not ask for it."""
+    if not bench.settings.compile_baseline:
+        return {}
+    return {"compile_baseline": against_compiled(bench, desk, known, candidate, request, governor)}
+
+
+def unread(device: Device, governor: Governor) -> dict[str, Any]:
+    """Why a GPU's clocks are not in the record."""
+    return {"clocks": {"absent": governor.absent}} if device.kind == "cuda" and governor.absent else {}
 
 
 def limits_of(known: KnownTask, timing: Timing, measurement: Measurement) -> Limits:
@@ -87,12 +108,6 @@ def on_cores(cores: tuple[int, ...]) -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, before)
         torch.set_num_threads(threads)
-
-
-def _busy(timing: Timing) -> str:
-    """Said where it matters: with enough undisturbed pairs only those count."""
-    disturbed, pairs = timing.disturbed
-    return f", on busy cores ({disturbed} of {pairs} pairs were disturbed)" if timing.busy else ""
 
 
 def _summary(measurement: Measurement) -> str:

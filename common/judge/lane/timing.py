@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -30,10 +30,13 @@ from common.judge.check import (
 from common.judge.faults import JudgeFault
 from common.judge.lane.agreement import Clocks, counted, disagreement
 from common.judge.lane.arena import inline, input_bytes, output_bytes
+from common.judge.lane.blocks import Block, Blocks, Empty
 from common.judge.lane.candidate import Candidate
+from common.judge.lane.clocks import Reading, Sides, Window
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.filler import Filler
+from common.judge.lane.nvml import Governor
 from common.judge.lane.paired import Pair, measure, net, settled
 from common.judge.lane.receive import receive
 from common.judge.lane.roofline import floor_seconds
@@ -53,38 +56,25 @@ _EMPTY_CALLS = 3
 
 
 class Turn(NamedTuple):
-    """One side's timed series: seconds a call by the judge's clock and by its own, what each call returned, and whether
-    it had to wait for its cores."""
+    """One side's timed series: seconds a call by the judge's clock and by its own, what each call returned, whether it
+    had to wait for its cores, and the device's clocks around it where they are read."""
 
     seconds: float
     span: float
     results: list[tuple[str, list[Returned]]]
     inputs: list[Tree]
     disturbed: bool
+    window: Window | None
     path: list[Empty]
-
-
-class Empty(NamedTuple):
-    """A call that returns what is there already: seconds by the judge's clock and by the process's."""
-
-    seconds: float
-    span: float
-
-
-class Block(NamedTuple):
-    """A pair of timed series, reference and candidate, and the empty calls after each."""
-
-    pair: Pair
-    spans: Pair
-    reference_path: list[Empty]
-    candidate_path: list[Empty]
-    disturbed: bool
 
 
 class Timing:
     """Pairs of calls until the interval is narrow enough or the budget is spent; `inputs` are the last call's."""
 
-    def __init__(self, bench: Bench, known: KnownTask, candidate: Candidate, reference: Candidate) -> None:
+    def __init__(
+        self, bench: Bench, known: KnownTask, candidate: Candidate, reference: Candidate,
+        governor: Governor | None = None,
+    ) -> None:
         self._bench = bench
         self._known = known
         self._candidate = candidate
@@ -93,7 +83,8 @@ class Timing:
         self._random = random.Random(secrets.randbits(64))
         self.expected = known.reference(fresh_case(self._secret, 0))
         self._filler = Filler(known.device)
-        self._blocks: list[Block] = []
+        self._governor = governor
+        self.blocks = Blocks(bench.settings.pairs)
         self._calls = 1
 
     def run(self) -> Measurement:
@@ -101,27 +92,14 @@ class Timing:
         settings = self._bench.settings
         self._prepare()
         deadline = time.monotonic() + settings.time_seconds
-        while len(self._blocks) < settings.pairs_most:
+        while len(self.blocks) < settings.pairs_most:
             self._bench.check()
-            self._blocks.append(self._block(len(self._blocks) + 1))
-            if len(self._blocks) >= settings.pairs and len(self._blocks) % 4 == 0:
+            self.blocks.add(self._block(len(self.blocks) + 1))
+            if len(self.blocks) >= settings.pairs and len(self.blocks) % 4 == 0:
                 late = time.monotonic() > deadline
-                if late or (not self.busy and settled(self._measure(), settings.target_width)):
+                if late or (not self.blocks.short and settled(self._measure(), settings.target_width)):
                     break
         return self._agreed(self._measure())
-
-    @property
-    def busy(self) -> bool:
-        """Whether other load on the cores left too few undisturbed pairs; then all of them count."""
-        return sum(not block.disturbed for block in self._blocks) < self._bench.settings.pairs
-
-    @property
-    def disturbed(self) -> tuple[int, int]:
-        """Pairs in which the reference had to wait for its cores, and all pairs."""
-        return sum(block.disturbed for block in self._blocks), len(self._blocks)
-
-    def _kept(self) -> list[Block]:
-        return [block for block in self._blocks if self.busy or not block.disturbed]
 
     def trace(self) -> tuple[Kernel, ...]:
         """The launches of one call apart from the timed ones; none where tracing failed, which is not the candidate's
@@ -133,13 +111,13 @@ class Timing:
             return ()
 
     def _measure(self) -> Measurement:
-        kept = self._kept()
+        kept = self.blocks.kept()
         empty = [call.seconds for block in kept for call in block.reference_path]
         return measure([block.pair for block in kept], empty, self._bench.settings.confidence, self._random)
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
-        kept = self._kept()
+        kept = self.blocks.kept()
         empty = [call.seconds for block in kept for call in block.reference_path]
         path, quarters = median(empty), quantiles(empty, n=4)
         own_path = median(call.span for block in kept for call in block.candidate_path)
@@ -162,11 +140,12 @@ class Timing:
         needed = input_bytes(inputs), output_bytes(self.expected.eager)
         arguments = pack(make_init_inputs(self._known.module, case), inline)
         for side in (self._candidate, self._reference):
-            side.share(new_arena(self._known.device, *needed))
-            side.make(case.weight_seed, arguments)
-            for _ in range(2):
-                done = side.call(side.arena.give(inputs)).done
-            side.freeze()
+            with self._blamed(side):
+                side.share(new_arena(self._known.device, *needed))
+                side.make(case.weight_seed, arguments)
+                for _ in range(2):
+                    done = side.call(side.arena.give(inputs)).done
+                side.freeze()
         self.inputs = inputs
         if compare(self.expected, done.spec, receive(self._reference.arena, done, self.expected), self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
@@ -187,8 +166,9 @@ class Timing:
         """About how long one call takes without the path; negative where the path's own noise is longer."""
         seconds: dict[bool, list[float]] = {True: [], False: []}
         for empty in (False, True) * 3:
-            seconds[empty].append(side.call(side.arena.give(self.inputs), thaw=True, empty=empty).seconds)
-            side.freeze()
+            with self._blamed(side):
+                seconds[empty].append(side.call(side.arena.give(self.inputs), thaw=True, empty=empty).seconds)
+                side.freeze()
         return median(seconds[False]) - median(seconds[True])
 
     def _block(self, index: int) -> Block:
@@ -205,13 +185,16 @@ class Timing:
         return Block(
             Pair(reference=reference.seconds, candidate=candidate.seconds),
             Pair(reference=reference.span, candidate=candidate.span),
-            reference.path, candidate.path, reference.disturbed
+            reference.path, candidate.path, reference.disturbed,
+            Sides(reference.window, candidate.window) if reference.window and candidate.window else None,
         )
 
+    def _blamed(self, side: Candidate) -> AbstractContextManager[None]:
+        """What fails in here is the candidate's fault where it is the candidate's side, and ours where it is not."""
+        return nullcontext() if side is self._candidate else ours()
+
     def _turn(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        if side is self._candidate:
-            return self._timed(side, series)
-        with ours():
+        with self._blamed(side):
             return self._timed(side, series)
 
     def _timed(self, side: Candidate, series: list[list[Any]]) -> Turn:
@@ -221,15 +204,20 @@ class Timing:
         first, *more = trees = side.arena.give_all(series)
         side.arena.poison(_POISON)
         self._filler.run()
-        waits = side.waits()
+        before, waits = self._clocks(), side.waits()
         done, seconds = side.call(first, more=more, thaw=True)
         side.freeze()
-        waited = waits.since()
+        waited, after = waits.since(), self._clocks()
         results = [(result.spec, receive(side.arena, result, self.expected)) for result in _results(done)]
         if not side.arena.untouched():
             raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
         path = self._path(side, trees)
-        return Turn(seconds / self._calls, done.span / self._calls, results, trees, disturbed(waited, seconds), path)
+        window = Window(before, after) if before and after else None
+        held_up = disturbed(waited, seconds)
+        return Turn(seconds / self._calls, done.span / self._calls, results, trees, held_up, window, path)
+
+    def _clocks(self) -> Reading | None:
+        return self._governor.read() if self._governor else None
 
     def _path(self, side: Candidate, inputs: list[Tree]) -> list[Empty]:
         """Calls that return what is there already: only the reference's give the path, but both processes are used
@@ -260,17 +248,7 @@ class Timing:
         return dataclasses.replace(self.expected, case=case, eager=eager, exact=exact)
 
     def record(self) -> dict[str, Any]:
-        return {
-            "calls_a_window": self._calls,
-            "pairs_ms": [_ms(block.pair) for block in self._blocks],
-            "spans_ms": [_ms(block.spans) for block in self._blocks],
-            "path_ms": [1e3 * call.seconds for block in self._blocks for call in block.reference_path],
-            "disturbed": [number for number, block in enumerate(self._blocks) if block.disturbed],
-        }
-
-
-def _ms(pair: Pair) -> tuple[float, float]:
-    return 1e3 * pair.reference, 1e3 * pair.candidate
+        return {"calls_a_window": self._calls, **self.blocks.record()}
 
 
 def _results(done: Done) -> list[Done | Result]:
