@@ -84,6 +84,8 @@ def _figure(judged: Judgement) -> dict[str, Any]:
         "speedup": measured.speedup, "low": measured.low, "high": measured.high, "pairs": measured.pairs,
         "reference_ms": measured.reference_ms, "candidate_ms": measured.candidate_ms,
         "calls_a_window": judged.record["calls_a_window"], "labels": list(judged.labels),
+        "disturbed": len(judged.record["disturbed"]), "throttled": len(judged.record["throttled"]),
+        "clocks": judged.record.get("clocks"),
     }
 
 

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="lowest precision allowed")
     parser.add_argument("--no-profile", action="store_true", help="the verdict only")
     parser.add_argument("--compile-baseline", action="store_true", help="time it against torch.compile, too")
+    parser.add_argument("--counters", action="store_true", help="read hardware counters through ncu, too (GPUs)")
     parser.add_argument("--explain", action="store_true", help="how verdict and figure came about, case by case")
     parser.add_argument("--json", action="store_true", help="everything found, as one JSON object")
 
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     devices = load("devices", DeviceSettings, kind=args.device)
     device = next(d for d in reversed(discover(devices)) if Stage.PROFILE in d.stages)
     try:
-        judge = load("judge", JudgeSettings, compile_baseline=args.compile_baseline or None)
+        asked = {"compile_baseline": args.compile_baseline or None, "counters": args.counters or None}
+        judge = load("judge", JudgeSettings, **asked)
         checked = asyncio.run(_check(task, source, device, judge, profile=not args.no_profile))
     except JudgeFault as fault:
         raise UsageError(f"could not judge: {fault}") from None

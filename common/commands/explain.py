@@ -17,6 +17,7 @@ def explanation(verdict: Judgement, profile: Judgement | None) -> Iterator[str]:
         yield from _pairs(profile.record)
         yield from _clocks(profile.record)
         yield from _roofline(profile.record)
+        yield from _counters(profile.record.get("counters", {}))
 
 
 def _ratios(cases: Record) -> Iterator[str]:
@@ -68,3 +69,15 @@ def _roofline(record: Record) -> Iterator[str]:
             f"  {1e6 * kernel['seconds']:8.1f} us  {kernel['name'][:60]}  grid {kernel['grid']} block "
             f"{kernel['block']} registers {kernel['registers']} shared {kernel['shared']}"
         )
+
+
+def _counters(found: Record) -> Iterator[str]:
+    if absent := found.get("absent"):
+        yield f"counters: absent, {absent}"
+    for launch in found.get("launches", ()):
+        figures = {
+            "SM": launch["sm"], "DRAM": launch["dram"], "occupancy": launch["occupancy"], "L1 hits": launch["l1_hits"],
+            "L2 hits": launch["l2_hits"],
+        }
+        known = ", ".join(f"{name} {value:.0f} %" for name, value in figures.items() if value is not None)
+        yield f"  {1e6 * launch['seconds']:8.1f} us  {launch['name'][:60]}  {known}"

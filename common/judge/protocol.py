@@ -110,6 +110,18 @@ class Call(_Message, frozen=True, kw_only=True):
     """Tell which kernels the call launched; slow, so never in a timed call."""
 
 
+class Count(_Message, frozen=True, kw_only=True):
+    """Have the counters of one call of this source read, by a program of its own. Needs no Load before."""
+
+    task: str
+    """Its source: it makes the inputs."""
+    source: str
+    files: dict[str, bytes]
+    precision: str
+    seconds: float
+    """Longest."""
+
+
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
     """What a candidate asks to be built, exactly as it asked."""
 
@@ -188,6 +200,13 @@ class Done(_Message, frozen=True, kw_only=True):
     """The call's seconds as the candidate's process saw them; evidence, never the figure."""
 
 
+class Counted(_Message, frozen=True, kw_only=True):
+    """Answer to Count: ncu's text, or why there is none."""
+
+    text: str = ""
+    absent: str = ""
+
+
 class Failed(_Message, frozen=True, kw_only=True):
     """An exception, as text."""
 
@@ -198,8 +217,8 @@ class Failed(_Message, frozen=True, kw_only=True):
     """`build`, `memory`, `device`, `return` or empty."""
 
 
-Order = Load | Built | Arena | Make | Call
-Answer = Ready | Build | Loaded | Made | Mapped | Done | Failed
+Order = Load | Built | Arena | Make | Call | Count
+Answer = Ready | Build | Loaded | Made | Mapped | Done | Counted | Failed
 
 order_decoder = msgspec.msgpack.Decoder(Order)
 answer_decoder = msgspec.msgpack.Decoder(Answer)

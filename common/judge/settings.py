@@ -44,6 +44,10 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     target_width: float = 0.04
     """Stop timing once the interval is narrower than this share of the speedup."""
     confidence: float = 0.95
+    counters: bool = False
+    """GPUs: have what passes run once more under ncu, where it is installed and permitted, for its counters."""
+    counters_seconds: float = 120.0
+    """Longest for that; torch is imported again, and each launch played back several times."""
     compile_baseline: bool = False
     """Time what passes against the task's own model under torch.compile as well: a second ratio in the record."""
 

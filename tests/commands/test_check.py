@@ -21,3 +21,14 @@ def test_a_wrong_kernel_exits_with_one(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(kernel("wrong_values", 1))
     done = specgen("check", tmp_path / "task.py", tmp_path / "wrong.py", "--explain")
     assert done.returncode == 1 and done.stdout.startswith("wrong_values:")
+
+
+def test_what_is_measured_beside_the_figure_is_told(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(TASK)
+    (tmp_path / "right.py").write_text(kernel("passed", 1))
+    done = specgen(
+        "check", tmp_path / "task.py", tmp_path / "right.py", "--explain", "--compile-baseline", "--counters"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "x eager" in done.stdout and "x of torch.compile in its default mode" in done.stdout
+    assert "counters: absent, ncu" in done.stdout

@@ -106,6 +106,23 @@ async def test_torch_compile_is_a_second_baseline(judge_settings: JudgeSettings,
     assert found["speedup"] < profile.measurement.speedup, "compiled, the task is faster than eager"
 
 
+async def test_counters_are_read_or_said_to_be_absent(
+    judge_settings: JudgeSettings, rows: TaskSource, gpu: Device
+) -> None:
+    settings = msgspec.structs.replace(judge_settings, memory_mib=16384, time_seconds=2.0, counters=True)
+    async with Judge(settings, gpu.kind) as counting:
+        profile = await timed(counting, rows, gpu, TRITON)
+    found = profile.record["counters"]
+    print(found, profile.seconds.get("count"))
+    assert profile.outcome is Outcome.PASSED
+    if "absent" in found:
+        assert any(word in found["absent"] for word in ("not installed", "ERR_NVGPUCTRPERM")), found
+        return
+    (launch,) = [launch for launch in found["launches"] if launch["name"].startswith("rows")]
+    assert launch["seconds"] > 0 and 0 < launch["dram"] <= 100 and 0 < launch["occupancy"] <= 100
+    assert "counters of rows" in profile.feedback.summary
+
+
 async def test_wrong_values_are_caught(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
     judged = await verdict(cuda_judge, rows, gpu, WRONG)
     assert judged.outcome is Outcome.WRONG_VALUES, judged.feedback

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from common.judge.check.policy import set_backend_precision
-from common.judge.child import devices, extension
+from common.judge.child import counting, devices, extension
 from common.judge.child.arena import Arena
 from common.judge.child.calls import Caller, ReturnedOddly
 from common.judge.child.module import load_module, owns_code
@@ -20,6 +20,7 @@ from common.judge.protocol import (
 )
 from common.judge.protocol import (
     Call,
+    Count,
     Done,
     Failed,
     Load,
@@ -74,6 +75,8 @@ class Worker:
                 return self._make(order)
             case Call():
                 return self._call(order)
+            case Count():
+                return counting.count(order, self._spec)
         raise TypeError(f"no such order: {type(order).__name__}")
 
     def _load(self, order: Load) -> Loaded:

@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from common.judge.faults import JudgeFault, ProcessUnusable
+from common.judge.lane.beside import or_absent
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
-from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.nvml import Governor
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
@@ -36,19 +35,9 @@ def ModelNew(*arguments):
 def against_compiled(
     bench: Bench, desk: Desk, known: KnownTask, candidate: Candidate, request: Profile, governor: Governor
 ) -> dict[str, Any]:
-    """For the record: the candidate's speedup over the compiled model, or under `absent` why there is none.
-
-    JudgeFault only where the device or this process is no longer fit for use.
-    """
+    """For the record: the candidate's speedup over the compiled model, or under `absent` why there is none."""
     started = time.monotonic()
-    try:
-        found = _record(_measured(bench, desk, known, candidate, request, governor))
-    except CandidateEnded as ended:
-        found = {"absent": f"timed beside it the kernel failed: {ended.feedback.summary}"}
-    except JudgeFault as fault:
-        if fault.quarantine or isinstance(fault, ProcessUnusable):
-            raise
-        found = {"absent": fault.reason.splitlines()[0]}
+    found = or_absent(lambda: _record(_measured(bench, desk, known, candidate, request, governor)))
     return found | {"mode": MODE, "seconds": time.monotonic() - started}
 
 

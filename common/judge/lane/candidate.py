@@ -27,6 +27,8 @@ from common.judge.protocol import (
     Build,
     Built,
     Call,
+    Count,
+    Counted,
     Done,
     Extension,
     Failed,
@@ -48,6 +50,8 @@ Builder = Callable[[Extension], Built]
 """Builds or finds an extension; runs outside of the candidate's process."""
 
 
+_GRACE_SECONDS = 10.0
+"""Beyond the time that a counting process gives itself."""
 _GOODBYE_SECONDS = 2.0
 """How long a process that hung up may take to be reported dead."""
 
@@ -85,6 +89,11 @@ class Candidate:
         order = Load(source=source, files=files, precision=precision)
         loaded: Loaded = self._ask(order, Loaded, self._settings.load_seconds)
         return loaded
+
+    def count(self, order: Count) -> Counted:
+        """Counters of a source, in a process that has loaded none."""
+        counted: Counted = self._ask(order, Counted, order.seconds + _GRACE_SECONDS)
+        return counted
 
     def share(self, arena: Any) -> None:
         """Give it an arena; calls use the last one given."""

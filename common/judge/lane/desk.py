@@ -15,6 +15,7 @@ from common.judge.lane.candidate import Candidate, CandidateEnded
 from common.judge.lane.serve import Bench
 from common.judge.lane.spares import limits_by
 from common.judge.lane.tasks import KnownTask, Tasks
+from common.judge.protocol import Count, Counted
 from common.judge.settings import JudgeSettings
 from common.messages.campaign import TaskSource
 
@@ -74,6 +75,16 @@ class Desk:
         loaded = candidate.load(source, self._files(extensions), precision)
         self._add("load", started)
         return loaded.own_code
+
+    def count(self, candidate: Candidate, task: TaskSource, artefact: Artefact, seconds: float) -> Counted:
+        """Have a candidate's counters read, for at most so many seconds."""
+        started = time.monotonic()
+        counted = candidate.count(Count(
+            task=task.source, source=artefact.source, files=self._files(artefact.extensions), precision=task.precision,
+            seconds=seconds,
+        ))
+        self._add("count", started)
+        return counted
 
     def _files(self, extensions: dict[str, str]) -> dict[str, bytes]:
         """What the cache still holds; the rest is built again when it is asked for."""

@@ -7,11 +7,16 @@ before the clock runs; two processes on one GPU take turns, and one beside the c
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
+T = TypeVar("T")
 _SIZE = 4096
 _SECONDS = 0.004
+_QUEUED = 8
+"""Products of about 0.2 ms each."""
 
 
 class Filler:
@@ -29,5 +34,19 @@ class Filler:
             return
         until = time.perf_counter() + _SECONDS
         while time.perf_counter() < until:
-            torch.mm(self._factor, self._factor, out=self._product)
+            self._multiply(1)
             torch.cuda.synchronize(self._device)
+
+    def run_beside(self, work: Callable[[], T]) -> T:
+        """The same, and then the work while a last few products run, so that it makes no pause before what is timed."""
+        self.run()
+        if self._device.type != "cuda":
+            return work()
+        self._multiply(_QUEUED)
+        found = work()
+        torch.cuda.synchronize(self._device)
+        return found
+
+    def _multiply(self, times: int) -> None:
+        for _ in range(times):
+            torch.mm(self._factor, self._factor, out=self._product)

@@ -11,10 +11,12 @@ import msgspec
 import torch
 
 from common.devices import Device
+from common.judge import counters
 from common.judge.attribution import is_library_only, own_share
 from common.judge.lane.arena import input_bytes, output_bytes
 from common.judge.lane.baseline import against_compiled
 from common.judge.lane.candidate import Candidate
+from common.judge.lane.counting import counters_of
 from common.judge.lane.desk import Desk
 from common.judge.lane.limits import Limits, sentence
 from common.judge.lane.nvml import Governor
@@ -42,19 +44,24 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         seconds = {"time": time.monotonic() - started}
         limits = limits_of(known, timing, measurement)
         kernels = timing.trace() if device.kind == "cuda" else None
-        second = second_baseline(bench, desk, known, candidate, request, governor)
-        seconds |= {"baseline": second["compile_baseline"]["seconds"]} if second else {}
+        beside = second_baseline(bench, desk, known, candidate, request, governor)
+        seconds |= {"baseline": beside["compile_baseline"]["seconds"]} if beside else {}
+    beside |= hardware(bench, desk, request)
     labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
     labels |= timing.blocks.labels()
+    said = (
+        f"{_summary(measurement)}{timing.blocks.words()}", sentence(limits),
+        counters.sentence(beside.get("counters", {})),
+    )
     return Judgement(
         outcome=Outcome.PASSED,
-        feedback=Feedback(summary=f"{_summary(measurement)}{timing.blocks.words()}; {sentence(limits)}"),
+        feedback=Feedback(summary="; ".join(filter(None, said))),
         labels=tuple(sorted(labels)),
         measurement=measurement,
         seconds=desk.seconds | seconds,
         record={
             **timing.record(), **unread(device, governor), "roofline": limits.record(),
-            **kernels_record(kernels, artefact.source), **second, **desk.record(artefact),
+            **kernels_record(kernels, artefact.source), **beside, **desk.record(artefact),
         },
     )
 
@@ -78,6 +85,13 @@ def second_baseline(
     if not bench.settings.compile_baseline:
         return {}
     return {"compile_baseline": against_compiled(bench, desk, known, candidate, request, governor)}
+
+
+def hardware(bench: Bench, desk: Desk, request: Profile) -> dict[str, Any]:
+    """Counters, or why there are none; nothing on a CPU, unless they were asked for."""
+    if request.device.kind != "cuda" and not bench.settings.counters:
+        return {}
+    return {"counters": counters_of(bench, desk, request)}
 
 
 def unread(device: Device, governor: Governor) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.filler import Filler
 from common.judge.lane.nvml import Governor
-from common.judge.lane.paired import Pair, measure, net, settled
+from common.judge.lane.paired import STEP, Pair, measure, missing, net
 from common.judge.lane.receive import receive
 from common.judge.lane.roofline import floor_seconds
 from common.judge.lane.series import series_length
@@ -91,14 +91,19 @@ class Timing:
         """CandidateEnded where the candidate fails or a timed output is wrong."""
         settings = self._bench.settings
         self._prepare()
-        deadline = time.monotonic() + settings.time_seconds
+        deadline, planned = time.monotonic() + settings.time_seconds, settings.pairs
         while len(self.blocks) < settings.pairs_most:
             self._bench.check()
             self.blocks.add(self._block(len(self.blocks) + 1))
-            if len(self.blocks) >= settings.pairs and len(self.blocks) % 4 == 0:
-                late = time.monotonic() > deadline
-                if late or (not self.blocks.short and settled(self._measure(), settings.target_width)):
+            if len(self.blocks) < settings.pairs or len(self.blocks) % STEP:
+                continue
+            if time.monotonic() > deadline:
+                break
+            if len(self.blocks) >= planned and not self.blocks.short:
+                more = missing(self._measure(), settings.target_width)
+                if not more:
                     break
+                planned = len(self.blocks) + more
         return self._agreed(self._measure())
 
     def trace(self) -> tuple[Kernel, ...]:
@@ -203,8 +208,8 @@ class Timing:
         side.freeze()
         first, *more = trees = side.arena.give_all(series)
         side.arena.poison(_POISON)
-        self._filler.run()
-        before, waits = self._clocks(), side.waits()
+        before = self._filler.run_beside(self._clocks)
+        waits = side.waits()
         done, seconds = side.call(first, more=more, thaw=True)
         side.freeze()
         waited, after = waits.since(), self._clocks()

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[3]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/ld.so.cache",
            "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/sys/devices/system")
-_GPU_FILES = ("/sys", "/etc/nvidia*", "/run/nvidia*")
+_GPU_FILES = ("/sys", "/etc/nvidia*", "/run/nvidia*", "/opt/nvidia/nsight-compute")
 
 _SEALED = ("--remount-ro", "/")
 """Last of the mounts: the root itself, a tmpfs without a limit, takes no files."""
