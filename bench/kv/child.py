@@ -44,9 +44,14 @@ class PoolChild:
         self._process.wait(30)
 
     def end(self) -> None:
+        """A forked engine may hold the other end of its stdin open: then it is told by a signal."""
         if self._process.poll() is None:
             self._stdin.close()
-        self._process.wait(30)
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait(30)
 
     def _answer(self, do: str) -> dict[str, Any]:
         assert self._process.stdout is not None
