@@ -148,16 +148,15 @@ async def one_round(
 
 
 def repeat(cases: Sequence[Sized], device: Device, *, processes: int, aa: int, seconds: float) -> dict[str, Any]:
-    """All rounds, as far as the time goes: one is begun only where the longest so far would still fit."""
-    began, longest, rows = time.monotonic(), 0.0, list[dict[str, Any]]()
+    """All rounds, as far as the time goes: one is begun only where the kernels, as they took last, would still fit."""
+    began, needed, rows = time.monotonic(), 0.0, list[dict[str, Any]]()
     found: dict[str, Any] = {"device": device.name, "rounds": 0, "rows": rows}
     for number, share in enumerate(shares(aa, len(cases), processes)):
-        started = time.monotonic()
-        if number and started + longest > began + seconds:
+        if number and time.monotonic() + needed > began + seconds:
             break
         until = began + seconds * (number + 1) / processes
         rows += asyncio.run(one_round(number, cases, share, device, until))
-        longest = max(longest, time.monotonic() - started)
+        needed = sum(row["seconds"] for row in rows if (row["round"], row["what"]) == (number, "kernel"))
         found |= {"rounds": number + 1, "seconds": round(time.monotonic() - began, 1), **summary(cases, rows)}
         if out := os.environ.get("OUT"):
             (Path(out) / "repeat.json").write_text(json.dumps(found, indent=1))

@@ -54,9 +54,11 @@ def events() -> list[Message]:
     log.record(RequestIgnored, iteration=1, kind="fork", reason="limit", request=3)
     log.now = 110.0
     ratios = {"own": [1.25], "large": [1.0, 2.0]}
+    compiled = {"speedup": 1.5, "low": 1.4, "high": 1.6, "pairs": 12, "mode": "default", "compiled_ms": 0.75}
     judged = [("c1", Stage.VALIDATE, judgement(seconds={"check": 1.5}, record={"error_ratios": ratios})),
               ("c2", Stage.VALIDATE, judgement(Outcome.WRONG_VALUES, seconds={"check": 0.5})),
-              ("c1", Stage.PROFILE, judgement(speedup=2.5, seconds={"time": 3.0}, record={"torch": "2"},
+              ("c1", Stage.PROFILE, judgement(speedup=2.5, seconds={"time": 3.0},
+                                            record={"torch": "2", "compile_baseline": compiled},
                                             labels=("shape_specialised",)))]
     for sequence, (name, stage, found) in enumerate(judged, 1):
         log.draft(judge_result(log.state, result(stage, name, found), stage, sequence))
@@ -148,6 +150,7 @@ def test_the_page_says_what_speaks_for_the_best_kernel(events: list[Message]) ->
     assert "at most 2.00 times eager's own (inputs `large`)" in page and "with torch 2" in page
     assert "`specgen check task.py best.py`" in page and "Labels: shape_specialised." in page
     assert "| passed (shape_specialised) | 2.50x |" in page
+    assert "- Beside eager: 1.50x of torch.compile in its default mode (1.40 to 1.60 over 12 pairs;" in page
 
 
 def test_time_on_devices_counts_as_overlapped_only_while_a_main_generation_runs() -> None:
