@@ -65,6 +65,8 @@ FAILURES = [
     ("while True: pass", None, Outcome.TIMEOUT, "no end within the time allowed in forward"),
     ("import os; os._exit(0)", None, Outcome.RUNTIME_ERROR, "exited with code 0"),
     ("return [torch.ones(1 << 26) for _ in range(64)]", None, Outcome.OUT_OF_MEMORY, "memory"),
+    ("from torch.utils.cpp_extension import load_inline\nload_inline('late', 'int f() { return 1; }', functions=['f'])",
+     None, Outcome.COMPILE_ERROR, "built in forward: call load_inline at the module's top level"),
     ("return x.mul_(2)", None, Outcome.WRONG_VALUES, ""),
     ("return 'no tensor' if x is None else object()", None, Outcome.WRONG_SHAPE, "no result"),
 ]
@@ -76,7 +78,7 @@ async def test_each_failure_has_its_outcome(
 ) -> None:
     verdict = await judged(judge, small, device, candidate(forward, **({"head": head} if head else {})))
     assert verdict.outcome is outcome, verdict
-    assert words in verdict.feedback.summary
+    assert words in verdict.feedback.summary + verdict.feedback.message
 
 
 BROKEN = [

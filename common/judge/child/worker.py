@@ -101,6 +101,7 @@ class Worker:
     def _call(self, order: Call) -> Done:
         if self._arena is None or self._caller is None:
             raise RuntimeError("a call before the model was made")
+        extension.no_more()
         return self._caller.call(order, self._arena)
 
 

@@ -12,6 +12,7 @@ from common.devices import Device
 from common.judge.artefact import Artefact
 from common.judge.faults import JudgeFault
 from common.judge.lane.candidate import Candidate, CandidateEnded
+from common.judge.lane.device_arena import give_back_unused
 from common.judge.lane.serve import Bench
 from common.judge.lane.spares import limits_by
 from common.judge.lane.tasks import KnownTask, Tasks
@@ -43,6 +44,7 @@ class Desk:
         """A process of its own for the block; killed with all it started afterwards. `settings`: limits of its calls
         other than the judge's."""
         started = time.monotonic()
+        give_back_unused(torch_device(device))
         spare = self._bench.spares.take(device.kind, device.index or 0, device.cores)
         candidate = Candidate(spare, settings or self._bench.settings, self._bench.builder.get)
         try:

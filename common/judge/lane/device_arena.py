@@ -9,6 +9,8 @@ import torch
 from common.judge.device_memory import DeviceMemory, forget_persisting_lines
 from common.judge.lane.arena import Arena, HostArena
 
+_HOARD = 1 << 30
+"""Freed bytes that torch may keep for the judge while a candidate, which has none of them, wants memory."""
 _CACHES = 2
 """A write of so many times the L2 cache's size leaves nothing of what was in it."""
 
@@ -24,6 +26,7 @@ class DeviceArena(Arena):
         super().__init__(inputs, outputs)
 
     def _allocate(self, size: int) -> None:
+        give_back_unused(self._device, 0)
         self._memory, self.fd = DeviceMemory.create(size, self._device.index or 0)
         self._bytes, self.size = self._memory.bytes, self._memory.size
 
@@ -54,6 +57,12 @@ class DeviceArena(Arena):
 def _eviction(device: torch.device) -> torch.Tensor:
     size = _CACHES * torch.cuda.get_device_properties(device).L2_cache_size
     return torch.empty(size, dtype=torch.uint8, device=device)
+
+
+def give_back_unused(device: torch.device, most: int = _HOARD) -> None:
+    """Let the device have what references have left in torch's cache, if it is more than `most` bytes."""
+    if device.type == "cuda" and torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device) > most:
+        torch.cuda.empty_cache()
 
 
 def new_arena(device: torch.device, inputs: int, outputs: int) -> Arena:

@@ -20,7 +20,7 @@ from common.judge.check import (
 from common.judge.lane.arena import inline, input_bytes, output_bytes
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
-from common.judge.lane.device_arena import new_arena
+from common.judge.lane.device_arena import give_back_unused, new_arena
 from common.judge.lane.ended import CandidateEnded, too_slow
 from common.judge.lane.receive import receive
 from common.judge.lane.serve import Bench
@@ -99,6 +99,7 @@ class Trial:
         self._make(expected.case)
         inputs = make_inputs(self._known.module, expected.case, self._known.device)
         self._room(inputs, expected)
+        give_back_unused(self._known.device)
         edited = expected.case.edits is not None and self._follows(expected.case)
         tree = self._candidate.arena.give(inputs, again=edited)
         outputs, finding = self._once(expected, tree, edited)
