@@ -16,7 +16,9 @@ from bench.kv.child import pool_child
 from bench.kv.gear import LENDER, Worker, keys, report, uuid
 
 MARGIN = 6 * 2**30
-"""Left for the contexts of pool, worker and candidate."""
+"""Left for the contexts of pool and worker."""
+CONTEXT = 2**30
+"""Of what the candidate asks for, left for its own context."""
 _CANDIDATE = """
 import sys, torch
 held = torch.empty(int(sys.argv[1]), dtype=torch.uint8, device=sys.argv[2]).fill_(1)
@@ -31,11 +33,11 @@ def main() -> None:
         worker = Worker(folder, 2_048)
         worker.store(keys(2_048))
         need = torch.cuda.get_device_properties(LENDER).total_memory - MARGIN - _held(worker)
-        refused = _run(need)
+        refused = _run(need - CONTEXT)
         since = time.perf_counter()
         reserved = pool.ask("reserve", bytes=need)
         seconds = time.perf_counter() - since
-        ran = _run(need)
+        ran = _run(need - CONTEXT)
         during = pool.ask("status")
         pool.ask("release")
         grown = pool.wait_chunks(before["chunks"])

@@ -1,6 +1,7 @@
 """GPU kernels: a whole transfer is one launch, whatever the number of blocks and layers.
 
-Triton compiles them at the first use (some seconds, cached on disk by Triton).
+Triton compiles each once, at its first use (half a second, cached on disk by Triton): nothing is specialised for the
+number of blocks, or a first load of every other length would wait for the compiler again.
 """
 # mypy: ignore-errors
 from __future__ import annotations
@@ -9,7 +10,9 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["items", "spans", "span"], do_not_specialize_on_alignment=["blocks", "pages", "sums"],
+)
 def copy_blocks(
     tile_address, tile_stride, tile_offset, tile_words, blocks, pages, sums, items, spans, span, tiles,
     LOAD: tl.constexpr, WORDS: tl.constexpr,
@@ -47,7 +50,7 @@ def copy_blocks(
         tl.atomic_add(sums + row, tl.sum(total, axis=0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["pages", "tags", "sums"])
 def seal(pages, tags, sums, payload, count, ROWS: tl.constexpr):
     """Write each page's trailer: tag, then checksum."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -57,7 +60,7 @@ def seal(pages, tags, sums, payload, count, ROWS: tl.constexpr):
     tl.store(trailer + 1, tl.load(sums + row, mask=mask), mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["pages", "tags", "sums", "good"])
 def verify(pages, tags, sums, good, payload, count, ROWS: tl.constexpr):
     """Whether each page's trailer has the tag that was promised and the checksum of what was read."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
