@@ -56,6 +56,16 @@ def undisturbed(record: dict[str, Any]) -> int:
     return len(record["pairs_ms"]) - len(record["disturbed"])
 
 
+async def test_an_extension_may_be_built_while_the_model_is_made(
+    judge: Judge, small: TaskSource, device: Device
+) -> None:
+    """Also of a second model, with other weights, after calls of the first."""
+    head, init = HEAD.split("ext = ")[0], "self.ext = " + HEAD.split("ext = ")[1].strip()
+    source = candidate("return self.ext.gate(x, self.weight)", head=head, init=init)
+    verdict = await judged(judge, small, device, source)
+    assert verdict.outcome is Outcome.PASSED, verdict.feedback
+
+
 FAILURES = [
     ("return ext.misses_tail(x, self.weight)", HEAD, Outcome.WRONG_VALUES, "far off"),
     ("return ext.crash(x, self.weight)", HEAD, Outcome.RUNTIME_ERROR, "SIGSEGV in forward"),

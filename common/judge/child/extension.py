@@ -7,7 +7,8 @@ import importlib.util
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ from common.judge.wire import recv_frame_fds, send_frame
 
 _HEADERS = (".h", ".hpp", ".hh", ".cuh", ".inc")
 _LOADED: list[str] = []
-_CALLED: list[bool] = []
-"""Holds something once a call was ordered, to which the judge awaits its result and nothing else."""
 
 
 class BuildError(RuntimeError):
@@ -33,6 +32,17 @@ class Builder:
     def __init__(self, inbox: socket.socket, files: dict[str, bytes]) -> None:
         self._inbox = inbox
         self._files = files
+        self._awaited = True
+
+    @contextmanager
+    def unawaited(self) -> Iterator[None]:
+        """For a call, to which the judge awaits its result and nothing else: what asks for a build gets a BuildError
+        that says where to build."""
+        self._awaited = False
+        try:
+            yield
+        finally:
+            self._awaited = True
 
     def jit_compile(
         self, name: str, sources: Sequence[str], extra_cflags: Any, extra_cuda_cflags: Any, extra_sycl_cflags: Any,
@@ -52,11 +62,6 @@ class Builder:
     def _place(self, wanted: Extension) -> Path:
         """A file with the built module, in a folder of its own."""
         module = self._files.get(request_key(wanted))
-        if module is None and _CALLED:
-            raise BuildError(
-                "an extension was to be built in forward: call load_inline at the module's top level or in "
-                "ModelNew.__init__, which run before anything is timed"
-            )
         if module is None:
             module = self._ask(wanted)
         folder = Path.cwd() / "built" / str(len(_LOADED))
@@ -67,6 +72,11 @@ class Builder:
         return path
 
     def _ask(self, wanted: Extension) -> bytes:
+        if not self._awaited:
+            raise BuildError(
+                "an extension was to be built in forward: call load_inline at the module's top level or in "
+                "ModelNew.__init__, which run before anything is timed"
+            )
         send_frame(self._inbox, encode(Build(extension=wanted)))
         answer = order_decoder.decode(recv_frame_fds(self._inbox)[0])
         if not isinstance(answer, Built):
@@ -111,14 +121,11 @@ def loaded() -> int:
     return len(_LOADED)
 
 
-def no_more() -> None:
-    """From now on nothing is built: what asks for it gets a BuildError that says where to build."""
-    _CALLED.append(True)
-
-
-def install(inbox: socket.socket, files: dict[str, bytes]) -> None:
+def install(inbox: socket.socket, files: dict[str, bytes]) -> Builder:
     """Put the builder in place of torch's, and the folders it writes to under the process's own."""
     os.environ["TORCH_EXTENSIONS_DIR"] = str(Path.cwd() / "ext")
     os.environ["TRITON_CACHE_DIR"] = str(Path.cwd() / "triton")
-    cpp_extension._jit_compile = Builder(inbox, files).jit_compile
+    builder = Builder(inbox, files)
+    cpp_extension._jit_compile = builder.jit_compile
     cpp_extension._check_and_build_extension_h_precompiler_headers = lambda *_, **__: None
+    return builder

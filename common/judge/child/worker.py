@@ -47,6 +47,7 @@ class Worker:
         self._spec = spec
         self._inbox = inbox
         self._module: Any = None
+        self._builder: extension.Builder | None = None
         self._caller: Caller | None = None
         self._arena: Arena | None = None
 
@@ -82,7 +83,7 @@ class Worker:
     def _load(self, order: Load) -> Loaded:
         torch.set_num_threads(len(self._spec.cores))
         set_backend_precision(order.precision)
-        extension.install(self._inbox, order.files)
+        self._builder = extension.install(self._inbox, order.files)
         self._module = load_module(order.source)
         return Loaded(own_code=owns_code(self._module))
 
@@ -99,10 +100,10 @@ class Worker:
         return Made()
 
     def _call(self, order: Call) -> Done:
-        if self._arena is None or self._caller is None:
+        if self._arena is None or self._caller is None or self._builder is None:
             raise RuntimeError("a call before the model was made")
-        extension.no_more()
-        return self._caller.call(order, self._arena)
+        with self._builder.unawaited():
+            return self._caller.call(order, self._arena)
 
 
 def failed(error: BaseException) -> Failed:
