@@ -22,7 +22,7 @@ from random import Random
 from typing import Any
 
 from bench.traces import default_files
-from bench.verdicts import TASKS, Recorded, read
+from bench.verdicts import TASKS, Recorded, by_task, read
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
 from common.judge import Artefact, Judge, JudgeFault, JudgeSettings
@@ -116,9 +116,7 @@ def sample(candidates: Sequence[Recorded], count: int, seed: int) -> list[Record
     """Claims above 1; those of one task one after the other, since its references are kept."""
     claims = [c for c in candidates if c.correct and (c.speedup or 0.0) > 1.0]
     rng = Random(seed)
-    chosen = rng.sample(claims, min(count, len(claims)))
-    places = {name: rng.random() for name in sorted({c.task.name for c in chosen})}
-    return sorted(chosen, key=lambda c: places[c.task.name])
+    return by_task(rng.sample(claims, min(count, len(claims))), rng)
 
 
 async def validate_all(claims: Sequence[Claim], device: Device, *, judges: int, until: float) -> None:

@@ -67,7 +67,12 @@ def sample(candidates: Sequence[Recorded], count: int, seed: int) -> list[Record
     for label in (True, False):
         of_label = [c for c in candidates if c.correct is label]
         chosen += generator.sample(of_label, min(count // 2, len(of_label)))
-    places = {name: generator.random() for name in sorted({c.task.name for c in chosen})}
+    return by_task(chosen, generator)
+
+
+def by_task(chosen: Sequence[Recorded], rng: random.Random) -> list[Recorded]:
+    """Tasks in random order, the candidates of each one after the other."""
+    places = {name: rng.random() for name in sorted({c.task.name for c in chosen})}
     return sorted(chosen, key=lambda c: places[c.task.name])
 
 

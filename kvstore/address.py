@@ -5,6 +5,7 @@ operator wrote.
 """
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,10 @@ class Address(msgspec.Struct, frozen=True):
     host: str
     port: int
     token: str = ""
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
     def __repr__(self) -> str:
         return f"{self.host}:{self.port}"

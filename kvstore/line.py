@@ -33,11 +33,13 @@ class Line:
         self._frames = Frames() if path.suffix == ".addr" else None
         self._sending = threading.Lock()
         where: str | tuple[str, int] = str(path)
-        if self._frames is not None:
+        if self._frames is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        else:
             address = read_address(path)
             where = (address.host, address.port)
             hello = msgspec.structs.replace(hello, token=address.token)
-        self._socket = _socket(where)
+            self._socket = socket.socket(address.family, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         wire.make_room(self._socket)
         try:
@@ -121,10 +123,3 @@ class Line:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def _socket(where: str | tuple[str, int]) -> socket.socket:
-    if isinstance(where, str):
-        return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
-    return socket.socket(family, socket.SOCK_STREAM)

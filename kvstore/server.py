@@ -161,9 +161,8 @@ class Server:
     def _open(self, listen: Address) -> socket.socket:
         if not self._token:
             raise UsageError("a KV pool that listens for other hosts needs a token: SPECGEN_KVSTORE_TOKEN_FILE")
-        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         try:
-            sock = socket.create_server((listen.host, listen.port), family=family, backlog=64)
+            sock = socket.create_server((listen.host, listen.port), family=listen.family, backlog=64)
         except OSError as error:
             raise UsageError(f"cannot listen on {listen!r} ({error.strerror}): see SPECGEN_KVSTORE_LISTEN") from None
         sock.setblocking(False)

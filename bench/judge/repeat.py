@@ -21,12 +21,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
-
 from bench.judge.sized import Sized, sized
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
 from common.judge import Judge, JudgeFault, JudgeSettings
+from common.judge.lane.desk import torch_device
 from common.judge.lane.profile import on_cores
 from common.logs import configure
 from common.messages import Judgement, Outcome, Stage, TaskSource
@@ -178,9 +177,11 @@ def main() -> int:
     except UsageError as error:
         parser.error(str(error))
     device = next(d for d in devices if Stage.PROFILE in d.stages)
-    where = torch.device(device.kind, device.index or 0) if device.kind == "cuda" else torch.device("cpu")
     with on_cores(device.cores):
-        cases = [sized(bound, 1e-6 * us, where) for bound in args.bounds for us in args.us or MICROSECONDS[args.device]]
+        cases = [
+            sized(bound, 1e-6 * us, torch_device(device))
+            for bound in args.bounds for us in args.us or MICROSECONDS[args.device]
+        ]
     found = repeat(cases, device, processes=args.processes, aa=args.aa, seconds=args.seconds)
     print(json.dumps(found))
     return int(bool(found["errors"]))

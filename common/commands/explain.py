@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from common.judge.counters import figures
 from common.messages import Judgement
 
 Record = dict[str, Any]
@@ -75,9 +76,4 @@ def _counters(found: Record) -> Iterator[str]:
     if absent := found.get("absent"):
         yield f"counters: absent, {absent}"
     for launch in found.get("launches", ()):
-        figures = {
-            "SM": launch["sm"], "DRAM": launch["dram"], "occupancy": launch["occupancy"], "L1 hits": launch["l1_hits"],
-            "L2 hits": launch["l2_hits"],
-        }
-        known = ", ".join(f"{name} {value:.0f} %" for name, value in figures.items() if value is not None)
-        yield f"  {1e6 * launch['seconds']:8.1f} us  {launch['name'][:60]}  {known}"
+        yield f"  {1e6 * launch['seconds']:8.1f} us  {launch['name'][:60]}  {figures(launch)}"

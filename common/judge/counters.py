@@ -24,6 +24,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "l2_hits": ("lts__t_sector_hit_rate.pct",),
 }
 """Percent. Names in the raw page of these sections; the first that is there counts."""
+_WORDS = {"sm": "SM", "dram": "DRAM", "occupancy": "occupancy", "l1_hits": "L1 hits", "l2_hits": "L2 hits"}
 _TIME = "gpu__time_duration.sum"
 _SECONDS = {
     "ns": 1e-9, "nsecond": 1e-9, "us": 1e-6, "usecond": 1e-6, "ms": 1e-3, "msecond": 1e-3, "s": 1.0, "second": 1.0,
@@ -98,6 +99,9 @@ def sentence(found: Mapping[str, Any]) -> str:
         return ""
     longest = max(launches, key=lambda launch: launch["seconds"])
     share = longest["seconds"] / (sum(launch["seconds"] for launch in launches) or 1.0)
-    words = {"sm": "SM", "dram": "DRAM", "occupancy": "occupancy", "l1_hits": "L1 hits", "l2_hits": "L2 hits"}
-    figures = [f"{words[name]} {longest[name]:.0f} %" for name in words if longest[name] is not None]
-    return f"counters of {longest['name'][:60]}, {share:.0%} of the device's time: {', '.join(figures)}"
+    return f"counters of {longest['name'][:60]}, {share:.0%} of the device's time: {figures(longest)}"
+
+
+def figures(launch: Mapping[str, Any]) -> str:
+    """What is known of a launch in a record."""
+    return ", ".join(f"{word} {launch[name]:.0f} %" for name, word in _WORDS.items() if launch[name] is not None)

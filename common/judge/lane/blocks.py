@@ -61,7 +61,8 @@ class Blocks:
         return sum(block.fair for block in self.all) < self._least
 
     def kept(self) -> list[Block]:
-        return [block for block in self.all if self.short or block.fair]
+        fair = [block for block in self.all if block.fair]
+        return fair if len(fair) >= self._least else self.all
 
     def labels(self) -> set[str]:
         """Why unfair pairs had to count; none where they did not."""
