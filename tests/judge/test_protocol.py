@@ -153,8 +153,9 @@ async def test_every_ending_is_an_outcome(judge: Judge, small: TaskSource, devic
     assert len(verdict.feedback.message) < 10_000
 
 
+@pytest.mark.alone
 async def test_a_clock_that_lies_is_told_by_the_judges(judge: Judge, small: TaskSource, device: Device) -> None:
-    """It patches every clock it can reach and sleeps."""
+    """It patches every clock it can reach and sleeps. By itself: where the path is noisy the judge gives it the doubt."""
     forward = f"time.perf_counter = time.monotonic = lambda: 0.0\ntime.sleep(0.03)\nreturn {RIGHT}"
     profile = await judge.profile(small, Artefact(source=candidate(forward, head=SOCKET)), device)
     assert profile.outcome is Outcome.CHEATED and "its own clock says 0 ms" in profile.feedback.summary
