@@ -155,7 +155,7 @@ async def test_every_ending_is_an_outcome(judge: Judge, small: TaskSource, devic
 
 @pytest.mark.alone
 async def test_a_clock_that_lies_is_told_by_the_judges(judge: Judge, small: TaskSource, device: Device) -> None:
-    """It patches every clock it can reach and sleeps. By itself: where the path is noisy the judge gives it the doubt."""
+    """It patches every clock it can reach and sleeps. Alone: a noisy path gives it the benefit of the doubt."""
     forward = f"time.perf_counter = time.monotonic = lambda: 0.0\ntime.sleep(0.03)\nreturn {RIGHT}"
     profile = await judge.profile(small, Artefact(source=candidate(forward, head=SOCKET)), device)
     assert profile.outcome is Outcome.CHEATED and "its own clock says 0 ms" in profile.feedback.summary
