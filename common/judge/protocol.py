@@ -144,12 +144,12 @@ class Ready(_Message, frozen=True, kw_only=True):
 
 
 class Loaded(_Message, frozen=True, kw_only=True):
-    own_code: bool
-    """Whether it loaded an extension or defined a Triton kernel."""
+    pass
 
 
 class Made(_Message, frozen=True, kw_only=True):
-    pass
+    own_code: bool
+    """Whether module or model have loaded an extension or defined a Triton kernel."""
 
 
 class Mapped(_Message, frozen=True, kw_only=True):

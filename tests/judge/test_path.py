@@ -63,7 +63,7 @@ async def test_an_extension_may_be_built_while_the_model_is_made(
     head, init = HEAD.split("ext = ")[0], "self.ext = " + HEAD.split("ext = ")[1].strip()
     source = candidate("return self.ext.gate(x, self.weight)", head=head, init=init)
     verdict = await judged(judge, small, device, source)
-    assert verdict.outcome is Outcome.PASSED, verdict.feedback
+    assert (verdict.outcome, verdict.labels) == (Outcome.PASSED, ()), verdict.feedback
 
 
 FAILURES = [

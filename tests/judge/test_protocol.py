@@ -34,7 +34,7 @@ SPEAKING = {
         "frame(msgspec.msgpack.encode({'type': 'Done', 'nonce': 7, 'spec': 'T', 'outputs': [], 'span': 0.0}))\n"
         f"return {RIGHT}", "another call",
     ),
-    "another kind of answer": (f"frame(msgspec.msgpack.encode({{'type': 'Made'}}))\nreturn {RIGHT}", "Made"),
+    "another kind of answer": (f"frame(msgspec.msgpack.encode({{'type': 'Mapped'}}))\nreturn {RIGHT}", "Mapped"),
     "an output that lies outside": (
         "import common.judge.child.calls as calls\n"
         "put = calls.Caller._put\n"

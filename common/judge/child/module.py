@@ -31,6 +31,7 @@ def load_module(source: str) -> ModuleType:
 
 
 def owns_code(module: ModuleType) -> bool:
-    """Whether a kernel of its own can run at all: an extension was loaded or a Triton kernel defined."""
+    """Whether a kernel of its own can run at all: an extension was loaded or a Triton kernel defined. To be
+    asked once the model is made, which may do either."""
     kernels = any(type(value).__module__.startswith("triton.") for value in vars(module).values())
     return kernels or extension.loaded() > 0

@@ -85,7 +85,7 @@ class Worker:
         set_backend_precision(order.precision)
         self._builder = extension.install(self._inbox, order.files)
         self._module = load_module(order.source)
-        return Loaded(own_code=owns_code(self._module))
+        return Loaded()
 
     def _make(self, order: Make) -> Made:
         """The model as the task's own is made: on the host, after the seed, then moved to the device."""
@@ -97,7 +97,7 @@ class Worker:
         if isinstance(model, torch.nn.Module):
             model = model.to(devices.torch_device(self._spec))
         self._caller = Caller(model, self._spec)
-        return Made()
+        return Made(own_code=owns_code(self._module))
 
     def _call(self, order: Call) -> Done:
         if self._arena is None or self._caller is None or self._builder is None:

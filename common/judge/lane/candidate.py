@@ -70,6 +70,8 @@ class Candidate:
         self._settings = settings
         self._builder = builder
         self.arena: Any = None
+        self.own_code = False
+        """Whether it has code of its own, once a model was made."""
 
     def await_ready(self) -> float:
         """Seconds the spare took to prepare its device."""
@@ -85,10 +87,8 @@ class Candidate:
             raise JudgeFault(f"a spare answered {answer} instead of being ready")
         return answer.seconds
 
-    def load(self, source: str, files: dict[str, bytes], precision: str) -> Loaded:
-        order = Load(source=source, files=files, precision=precision)
-        loaded: Loaded = self._ask(order, Loaded, self._settings.load_seconds)
-        return loaded
+    def load(self, source: str, files: dict[str, bytes], precision: str) -> None:
+        self._ask(Load(source=source, files=files, precision=precision), Loaded, self._settings.load_seconds)
 
     def count(self, order: Count) -> Counted:
         """Counters of a source, in a process that has loaded none."""
@@ -108,7 +108,9 @@ class Candidate:
             self.arena = None
 
     def make(self, weight_seed: int, arguments: Tree) -> None:
-        self._ask(Make(weight_seed=weight_seed, arguments=arguments), Made, self._settings.load_seconds)
+        order = Make(weight_seed=weight_seed, arguments=arguments)
+        made: Made = self._ask(order, Made, self._settings.load_seconds)
+        self.own_code = made.own_code
 
     def call(
         self, inputs: Tree, *, poison: int | None = None, edited: bool = False, empty: bool = False, hold: bool = False,

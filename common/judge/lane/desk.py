@@ -71,12 +71,11 @@ class Desk:
         finally:
             self._bench.spares.give_back(spare)
 
-    def load(self, candidate: Candidate, source: str, extensions: dict[str, str], precision: str) -> bool:
-        """Import a source with its built extensions; whether it has code of its own."""
+    def load(self, candidate: Candidate, source: str, extensions: dict[str, str], precision: str) -> None:
+        """Import a source with its built extensions."""
         started = time.monotonic()
-        loaded = candidate.load(source, self._files(extensions), precision)
+        candidate.load(source, self._files(extensions), precision)
         self._add("load", started)
-        return loaded.own_code
 
     def count(self, candidate: Candidate, task: TaskSource, artefact: Artefact, seconds: float) -> Counted:
         """Have a candidate's counters read, for at most so many seconds."""

@@ -34,7 +34,7 @@ _REFERENCE = "\n\nModelNew = Model\n"
 def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
     known, artefact, device = desk.task(request.task, request.device), request.artefact, request.device
     with desk.candidate(device) as candidate, desk.candidate(device) as reference, on_cores(device.cores):
-        own_code = desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
         with ours():
             desk.load(reference, request.task.source + _REFERENCE, {}, request.task.precision)
         governor = Governor(device)
@@ -47,8 +47,8 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         beside = second_baseline(bench, desk, known, candidate, request, governor)
         seconds |= {"baseline": beside["compile_baseline"]["seconds"]} if beside else {}
     beside |= hardware(bench, desk, request)
-    labels = set(bench.labels) | ({"library_only"} if _by_libraries(own_code, kernels, artefact.source) else set())
-    labels |= timing.blocks.labels()
+    library_only = _by_libraries(candidate.own_code, kernels, artefact.source)
+    labels = set(bench.labels) | timing.blocks.labels() | ({"library_only"} if library_only else set())
     said = (
         f"{_summary(measurement)}{timing.blocks.words()}", sentence(limits),
         counters.sentence(beside.get("counters", {})),

@@ -38,10 +38,10 @@ def validate(bench: Bench, desk: Desk, request: Validate) -> Judgement:
     known.begin(bench.settings.secret_uses)
     artefact = request.artefact
     with desk.candidate(request.device) as candidate:
-        own_code = desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
         trial = Trial(bench, known, candidate)
         trial.run()
-    labels = set(trial.labels) | set(bench.labels) | (set() if own_code else {"library_only"})
+    labels = set(trial.labels) | set(bench.labels) | (set() if candidate.own_code else {"library_only"})
     return Judgement(
         outcome=Outcome.PASSED,
         feedback=Feedback(summary=f"right on {len(trial.ratios)} kinds of inputs"),
