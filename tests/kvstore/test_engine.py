@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from common.bus import Bus, Server
+from common.bus import Bus, BusSettings, Server
 from common.messages import (
     PREFIX,
     Budget,
@@ -42,6 +42,7 @@ from tests.kvstore.engines import BLOCK, TINY, Answer, Engine, free_port, two_en
 from tests.kvstore.service import PoolService, pool_service
 from tests.kvstore.test_service import Process
 from tests.pipeline.recordings import TASK
+from tests.servers import running_server
 
 pytestmark = pytest.mark.engine
 PROMPT = 600
@@ -58,6 +59,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def engines(folder: Path) -> Iterator[Engines]:
     yield from two_engines(folder, folder / "kv")
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Leases as long as they are live: a generator may come late to a shorter one, and begin anew."""
+    with running_server(BusSettings(state_dir=str(tmp_path_factory.mktemp("nats")))) as server:
+        yield server
 
 
 @pytest.fixture
@@ -346,7 +354,7 @@ def generator(server: Server) -> Iterator[None]:
     env = os.environ | {
         "SPECGEN_BUS_URL": str(server.settings.url), "SPECGEN_BUS_TOKEN": str(server.settings.token),
         "SPECGEN_GENERATOR_SHARED_POOL": "true", "SPECGEN_GENERATOR_MAX_TOKENS": "300",
-        "SPECGEN_GENERATOR_FORK_MAX_TOKENS": "8", "SPECGEN_GENERATOR_METRICS_SECONDS": "0.1", "SPECGEN_LOG": "error",
+        "SPECGEN_GENERATOR_FORK_MAX_TOKENS": "8", "SPECGEN_GENERATOR_METRICS_SECONDS": "0.1", "SPECGEN_LOG": "warning",
     }
     process = subprocess.Popen([sys.executable, "-m", "generator"], env=env)
     try:
