@@ -21,7 +21,6 @@ import pytest
 
 from common.bus import Bus, BusSettings, Server
 from common.messages import (
-    PREFIX,
     Budget,
     ForkRequest,
     GenerationEnded,
@@ -339,12 +338,15 @@ async def test_a_run_sends_a_fork_to_the_replica_that_loads_its_prefix(
         await bus.record(ForkRequest(
             run="placed", iteration=1, generation="main", at=0.0, at_token=90, at_char=0, k=1, reason="asked"
         ))
-        async with asyncio.timeout(120), bus.follow(f"{PREFIX}.evt.placed.run.ended") as feed:
-            await anext(feed)
+        async with asyncio.timeout(120), bus.follow(pattern(GenerationEnded, run="placed")) as feed:
+            async for delivery in feed:
+                if isinstance(delivery.message, GenerationEnded):
+                    break
     events = await collect(bus, "placed")
     main, fork = (e.placement for e in events if isinstance(e, GenerationStarted))
     assert main and fork and (main.replica, fork.replica, fork.prefix) == (*urls, "loaded")
-    ended = next(e for e in events if isinstance(e, GenerationEnded) and e.generation == "f1")
+    [ended] = (e for e in events if isinstance(e, GenerationEnded))
+    assert ended.generation == "f1"
     assert ended.cached_tokens and ended.cached_tokens >= (fork.tokens - BLOCK) // BLOCK * BLOCK
 
 
@@ -353,7 +355,7 @@ def generator(server: Server) -> Iterator[None]:
     """A service of its own. Loading costs it next to nothing, a running request much."""
     env = os.environ | {
         "SPECGEN_BUS_URL": str(server.settings.url), "SPECGEN_BUS_TOKEN": str(server.settings.token),
-        "SPECGEN_GENERATOR_SHARED_POOL": "true", "SPECGEN_GENERATOR_MAX_TOKENS": "300",
+        "SPECGEN_GENERATOR_SHARED_POOL": "true", "SPECGEN_GENERATOR_MAX_TOKENS": "900",
         "SPECGEN_GENERATOR_FORK_MAX_TOKENS": "8", "SPECGEN_GENERATOR_METRICS_SECONDS": "0.1", "SPECGEN_LOG": "warning",
     }
     process = subprocess.Popen([sys.executable, "-m", "generator"], env=env)
