@@ -59,6 +59,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens a second of one generation alone."""
     slowdown: float = 0.03
     """Share by which each running fork slows every generation down."""
+    fork_speed: float = 1.0
+    """Tokens a fork gets for each one of the reasoning: more than one with prompt lookup."""
     prefill_seconds: float = 0.2
     """From the request to a fork's first token, its prefix cached."""
     validators: int = 2
@@ -134,6 +136,8 @@ class _Generating(msgspec.Struct):
     name: str
     answer: Answer
     left: float
+    """Tokens to go, at the reasoning's speed, its time to the first token among them."""
+    began: float
 
 
 class _Iteration:
@@ -162,7 +166,7 @@ class _Iteration:
         run.record(IterationEnded, iteration=run.iteration, reason="", H=run.H)
         r = self._result
         r.seconds, r.main_tokens = run.now - began, round(self._done_tokens)
-        r.fork_tokens += sum(round(f.answer.tokens - f.left) for f in self._forks)
+        r.fork_tokens += sum(self._generated(f) for f in self._forks)
         main = run.pool.main(self._trace, run.seed)
         run.H = (*run.H, main.speedup) if main.passed else run.H
         return r
@@ -237,7 +241,8 @@ class _Iteration:
             self._result.forks += 1
             name = f"f{self._result.forks}"
             lead = run.world.prefill_seconds * run.world.rate
-            self._forks.append(_Generating(name, answer, answer.tokens + lead))
+            left = lead + answer.tokens / run.world.fork_speed
+            self._forks.append(_Generating(name, answer, left, run.now))
             run.record(
                 GenerationStarted, iteration=run.iteration, generation=name, kind="fork", reason=fork.reason,
                 numbers=fork.numbers,
@@ -246,13 +251,17 @@ class _Iteration:
     def _on_fork(self, fork: _Generating) -> None:
         self._forks.remove(fork)
         self._result.fork_tokens += fork.answer.tokens
-        self._ended(fork.name, fork.answer, 0, "fork")
+        self._ended(fork.name, fork.answer, 0, "fork", self._run.now - fork.began)
 
-    def _ended(self, name: str, answer: Answer, reasoning: int, origin: str) -> None:
+    def _generated(self, fork: _Generating) -> int:
+        """Tokens of one that still runs."""
+        return max(0, round(fork.answer.tokens - fork.left * self._run.world.fork_speed))
+
+    def _ended(self, name: str, answer: Answer, reasoning: int, origin: str, seconds: float = 0.0) -> None:
         candidate = self._propose(name, answer, origin)
         self._run.record(
             GenerationEnded, iteration=self._run.iteration, generation=name, reason="finished",
-            reasoning_tokens=reasoning, answer_tokens=answer.tokens, candidate=candidate,
+            reasoning_tokens=reasoning, answer_tokens=answer.tokens, candidate=candidate, seconds=seconds,
         )
 
     # ---- candidates

@@ -68,11 +68,12 @@ def main() -> int:
     if not kept:
         print(f"bench.speculation: skipped, no labelled recordings (looked in {traces.FOLDER}; see --traces)")
         return 0
-    rows = measure(kept, standins.default_pool(recorded), range(options.seeds), World(rate=options.rate))
+    world = World(rate=options.rate, fork_speed=options.fork_speed, slowdown=options.slowdown)
+    rows = measure(kept, standins.default_pool(recorded), range(options.seeds), world)
     if options.json:
         sys.stdout.buffer.write(msgspec.json.encode(rows) + b"\n")
     else:
-        _print(kept, rows, options.seeds, World(rate=options.rate))
+        _print(kept, rows, options.seeds, world)
     return 0
 
 
@@ -82,7 +83,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--sample", type=int, help="only so many tasks, drawn with a fixed seed")
-    parser.add_argument("--rate", type=float, default=World().rate, help="tokens a second of the engine")
+    world = World()
+    parser.add_argument("--rate", type=float, default=world.rate, help="tokens a second of the engine")
+    parser.add_argument("--fork-speed", type=float, default=world.fork_speed, help="tokens of a fork for each of those")
+    parser.add_argument("--slowdown", type=float, default=world.slowdown, help="share of it that each fork costs")
     return parser.parse_args()
 
 

@@ -20,7 +20,9 @@ from trigger.stop import mean_bar
 
 _FIRST_LATENCY = 20.0
 _LATEST = 0.3
-"""Weight of the latest latency in the running mean."""
+"""Weight of the latest in a running mean."""
+_RATE_TOKENS = 50
+"""Shorter forks say little about how fast they are generated."""
 
 
 class Ledger:
@@ -28,6 +30,7 @@ class Ledger:
         self.outcomes: dict[str, tuple[int, int]] = {}
         self.lengths: list[int] = []
         self._latency: float | None = None
+        self._fork_rate: float | None = None
         self._iteration = 0
         self._begin(())
 
@@ -60,6 +63,9 @@ class Ledger:
         bet = self._generating.pop(fact.generation, None)
         if bet is None:
             return
+        tokens = fact.reasoning_tokens + fact.answer_tokens
+        if tokens >= _RATE_TOKENS and fact.seconds > 0:
+            self._fork_rate = _mean(self._fork_rate, tokens / fact.seconds)
         if fact.candidate in self._proposed:
             self._judged[fact.candidate] = bet
         elif fact.reason == "finished":
@@ -71,8 +77,7 @@ class Ledger:
         if fact.fate != "counted":
             return
         if proposed is not None:
-            took = fact.at - proposed
-            self._latency = took if self._latency is None else (1 - _LATEST) * self._latency + _LATEST * took
+            self._latency = _mean(self._latency, fact.at - proposed)
         if bet is not None:
             self._count(bet[0], won=fact.entered_H and (fact.speedup or 0.0) > mean_bar(self._H))
 
@@ -93,8 +98,13 @@ class Ledger:
         for _, p in (*self._generating.values(), *self._judged.values()):
             nothing *= 1 - p
         return Situation(
-            rate=rate, latency=_FIRST_LATENCY if self._latency is None else self._latency, places=places,
-            waiting=waiting, running=len(self._generating), nothing_pending=nothing,
+            rate=rate, fork_rate=self._fork_rate, places=places, waiting=waiting, running=len(self._generating),
+            latency=_FIRST_LATENCY if self._latency is None else self._latency, nothing_pending=nothing,
             history=history(self._iteration, self._H), lengths=tuple(self.lengths), outcomes=self.outcomes,
             behind=behind, replicas=replicas or {},
         )
+
+
+def _mean(mean: float | None, latest: float) -> float:
+    """A running mean, begun by its first value."""
+    return latest if mean is None else (1 - _LATEST) * mean + _LATEST * latest

@@ -19,8 +19,9 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A position further back than this is not forked any more when a text is read again, after a restart."""
     fork_slowdown: float = 0.03
     """Share by which one running fork slows the main generation down."""
-    token_price: float = 0.05
-    """Worth of a fork's token in main tokens: what the saved time may cost."""
+    token_price: float = 0.08
+    """Worth of a fork's token in main tokens: what the saved time may cost. Of 0.03 to 0.14 the best on the half of the
+    recorded tasks that the priors are fitted on; beyond 0.1 kernels that settle are not forked any more."""
     prefix_price: float = 1.0
     """Worth of a second for which an engine computes a fork's prefix again: its other streams stand still."""
     tail_price: float = 0.5

@@ -24,6 +24,9 @@ def history(iteration: int, H: tuple[float, ...]) -> History:
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 50.0
     """Tokens a second of the main generation."""
+    fork_rate: float | None = None
+    """Of forks, as this run has seen them, the wait for their first token included: with prompt lookup they are several
+    times as fast. None until one has ended."""
     latency: float = 20.0
     """Seconds from a candidate's proposal to its final outcome, as this run has seen them."""
     places: int | None = None

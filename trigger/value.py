@@ -1,10 +1,10 @@
 """The fork policy: ask where the expected gain exceeds the cost, both in seconds of the run.
 
 gain  = P(the fork's kernel ends the iteration) x P(nothing under way does so anyway) x seconds it would save
-cost  = the fork's tokens, each a part of the main generation's time (the engine slows down, and tokens have a price),
-        plus the time for which an engine computes its prefix again, where no replica has it or can load it, plus the
-        time by which its candidate holds up others at the workers, or the iteration's end: an iteration waits for
-        every outcome, so a fork shortly before the reasoning ends may prolong it
+cost  = the part of the fork's time that the main generation loses because the engine slows down, plus the price of its
+        tokens, plus the time for which an engine computes its prefix again, where no replica has it or can load it,
+        plus the time by which its candidate holds up others at the workers, or the iteration's end: an iteration waits
+        for every outcome, so a fork shortly before the reasoning ends may prolong it
 
 P is the mean of a Beta posterior: the recorded rate of such a signal at such a depth and history as the prior, the
 run's own forks as evidence (those at other signals count less). What is saved is the expected rest of the reasoning
@@ -98,10 +98,12 @@ def appraise(
     p = probability(table, name_of(signal), tokens, situation)
     rest = forecast(table, tokens, situation.lengths)
     prefix = prefix_price(situation.replicas if fork_tokens else {}, tokens)
-    lead = fork_tokens + (prefix.first_token + situation.latency) * situation.rate
+    generating = fork_tokens / (situation.fork_rate or situation.rate)
+    lead = (generating + prefix.first_token + situation.latency) * situation.rate
     saves = rest.beyond(lead) / situation.rate
     cost = (
-        fork_tokens / situation.rate * (settings.fork_slowdown + settings.token_price)
+        generating * settings.fork_slowdown
+        + fork_tokens / situation.rate * settings.token_price
         + settings.prefix_price * prefix.computed
         + settings.tail_price * situation.latency * rest.within(lead)
         + _queueing(settings, situation)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from common.judge.tree import Tree
+from common.judge.weights import Weight
 
 FRAME_LIMIT = 8 << 20
 """Most bytes of one frame from a candidate's process; outputs travel through the arena."""
@@ -110,6 +111,10 @@ class Call(_Message, frozen=True, kw_only=True):
     """Tell which kernels the call launched; slow, so never in a timed call."""
 
 
+class Weigh(_Message, frozen=True, kw_only=True):
+    """Tell what the model's weights are like."""
+
+
 class Count(_Message, frozen=True, kw_only=True):
     """Have the counters of one call of this source read, by a program of its own. Needs no Load before."""
 
@@ -200,6 +205,12 @@ class Done(_Message, frozen=True, kw_only=True):
     """The call's seconds as the candidate's process saw them; evidence, never the figure."""
 
 
+class Weighed(_Message, frozen=True, kw_only=True):
+    """Answer to Weigh. Words rest on it, never a verdict."""
+
+    weights: tuple[Weight, ...]
+
+
 class Counted(_Message, frozen=True, kw_only=True):
     """Answer to Count: ncu's text, or why there is none."""
 
@@ -217,8 +228,8 @@ class Failed(_Message, frozen=True, kw_only=True):
     """`build`, `memory`, `device`, `return` or empty."""
 
 
-Order = Load | Built | Arena | Make | Call | Count
-Answer = Ready | Build | Loaded | Made | Mapped | Done | Counted | Failed
+Order = Load | Built | Arena | Make | Call | Weigh | Count
+Answer = Ready | Build | Loaded | Made | Mapped | Done | Weighed | Counted | Failed
 
 order_decoder = msgspec.msgpack.Decoder(Order)
 answer_decoder = msgspec.msgpack.Decoder(Answer)

@@ -61,13 +61,19 @@ def test_the_trigger_bench_on_a_file_of_ones_own(tmp_path: Path) -> None:
     assert ours["forks_mean"] >= 1 and ours["recall"]["cuda_kernel_body_end"] == 1.0
 
 
+def speculation(*arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
+    rows = json.loads(bench("bench.speculation", "--json", *arguments).stdout)
+    return {(row["rule"], row["policy"]): row for row in rows}
+
+
 def test_speculation_on_a_file_of_ones_own(tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl.gz", *(record(task) for task in reported_tasks(3)))
-    rows = json.loads(bench("bench.speculation", "--json", "--seeds", "2", "--traces", str(path)).stdout)
-    by = {(row["rule"], row["policy"]): row for row in rows}
+    by = speculation("--seeds", "2", "--traces", str(path))
     assert by["draft", "no speculation"]["saving"] == 0
     assert 0 < by["draft", "ours"]["saving"] <= by["draft", "oracle"]["saving"] + 1e-9
     assert by["draft", "ours"]["stopped"] == 1.0
+    fast = speculation("--seeds", "2", "--traces", str(path), "--fork-speed", "6")
+    assert by["draft", "ours"]["hours"] > fast["draft", "ours"]["hours"], "a fork that is generated faster ends sooner"
 
 
 @pytest.mark.parametrize("module", BENCHES)
@@ -112,8 +118,8 @@ def test_recall_and_cost_on_a_sample_of_the_recordings() -> None:
 
 @needs_recordings
 def test_speculation_pays_on_a_sample_of_the_recordings() -> None:
-    rows = json.loads(bench("bench.speculation", "--json", "--seeds", "1", "--sample", "12").stdout)
-    by = {(row["rule"], row["policy"]): row["saving"] for row in rows}
+    rows = speculation("--seeds", "1", "--sample", "12")
+    by = {key: row["saving"] for key, row in rows.items()}
     for rule in standins.RULES:
         assert all(saving <= by[rule, "oracle"] + 1e-9 for (r, _), saving in by.items() if r == rule)
     assert by["draft", "ours"] > by["draft", "fence only"]

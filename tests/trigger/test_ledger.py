@@ -39,13 +39,16 @@ class Story:
     def fork(self, name: str, reason: str = "kernel", p: float = 0.5) -> None:
         self.tell(GenerationStarted, generation=name, kind="fork", reason=reason, numbers={"p": p})
 
-    def answer(self, name: str, candidate: str | None, at: float = 0.0) -> None:
+    def answer(self, name: str, candidate: str | None, at: float = 0.0, tokens: int = 0, seconds: float = 0.0) -> None:
         if candidate:
             self.tell(
                 CandidateProposed, at, candidate=candidate, generation=name, origin="fork", source="", digest="",
                 task=TaskSource(name="t", source=""), device="cpu",
             )
-        self.tell(GenerationEnded, at, generation=name, reason="finished", candidate=candidate)
+        self.tell(
+            GenerationEnded, at, generation=name, reason="finished", candidate=candidate, answer_tokens=tokens,
+            seconds=seconds,
+        )
 
     def settle(self, candidate: str, speedup: float | None, at: float = 0.0) -> None:
         self.tell(
@@ -55,6 +58,16 @@ class Story:
 
     def now(self) -> Situation:
         return self.ledger.situation(rate=50.0, places=2, waiting=self.ledger.waiting)
+
+
+def test_a_run_learns_how_fast_its_forks_are() -> None:
+    story = Story()
+    assert story.now().fork_rate is None
+    for name, tokens, seconds in (("f1", 600, 2.0), ("f2", 400, 2.0), ("too short to say", 10, 0.001), ("f4", 0, 0.0)):
+        story.fork(name)
+        story.answer(name, None, tokens=tokens, seconds=seconds)
+    story.answer("main", None, tokens=5000, seconds=1.0)
+    assert story.now().fork_rate == pytest.approx(0.7 * 300 + 0.3 * 200)
 
 
 def test_what_is_under_way_lowers_the_need_for_more() -> None:

@@ -46,6 +46,16 @@ def test_a_first_kernel_is_forked_with_its_numbers() -> None:
     assert set(fork.numbers) == {"p", "saves_s", "gain_s", "cost_s", "depth_tokens"}
 
 
+def test_a_faster_fork_saves_more_and_costs_less() -> None:
+    """As with prompt lookup. Its tokens keep their price."""
+    fast = msgspec.structs.replace(CALM, fork_rate=6 * CALM.rate)
+    slow, quick = (appraise(SETTINGS, priors(), KERNEL, s, fork_tokens=1200) for s in (CALM, fast))
+    assert (quick.p, quick.saves > slow.saves) == (slow.p, True)
+    seconds = 1200 / CALM.rate
+    assert quick.cost > seconds * SETTINGS.token_price
+    assert slow.cost - quick.cost >= 5 / 6 * seconds * SETTINGS.fork_slowdown
+
+
 def test_a_fork_is_priced_with_its_prefix_where_it_will_be_sent() -> None:
     cached = Outlook(prefix="cached", wait_seconds=30.0, seconds_per_token=0.0)
     computed = Outlook(prefix="computed", wait_seconds=0.0, seconds_per_token=0.001)

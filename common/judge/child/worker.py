@@ -30,10 +30,13 @@ from common.judge.protocol import (
     Mapped,
     Ready,
     SpareSpec,
+    Weigh,
+    Weighed,
     encode,
     order_decoder,
 )
 from common.judge.tree import unpack
+from common.judge.weights import weigh
 from common.judge.wire import recv_frame_fds, send_frame
 
 _TEXT, _TRACE = 4000, 6000
@@ -47,6 +50,7 @@ class Worker:
         self._spec = spec
         self._inbox = inbox
         self._module: Any = None
+        self._model: Any = None
         self._builder: extension.Builder | None = None
         self._caller: Caller | None = None
         self._arena: Arena | None = None
@@ -76,6 +80,8 @@ class Worker:
                 return self._make(order)
             case Call():
                 return self._call(order)
+            case Weigh():
+                return Weighed(weights=weigh(self._model))
             case Count():
                 return counting.count(order, self._spec)
         raise TypeError(f"no such order: {type(order).__name__}")
@@ -92,11 +98,11 @@ class Worker:
         arguments = unpack(order.arguments, devices.inline_tensor)
         torch.manual_seed(order.weight_seed)
         random.seed(order.weight_seed)
-        self._caller = None
+        self._caller = self._model = None
         model = self._module.ModelNew(*arguments)
         if isinstance(model, torch.nn.Module):
             model = model.to(devices.torch_device(self._spec))
-        self._caller = Caller(model, self._spec)
+        self._model, self._caller = model, Caller(model, self._spec)
         return Made(own_code=owns_code(self._module))
 
     def _call(self, order: Call) -> Done:

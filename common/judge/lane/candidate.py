@@ -39,11 +39,14 @@ from common.judge.protocol import (
     Make,
     Mapped,
     Ready,
+    Weigh,
+    Weighed,
     answer_decoder,
     encode,
 )
 from common.judge.settings import JudgeSettings
 from common.judge.tree import Tree
+from common.judge.weights import Weight
 from common.judge.wire import FrameTooLarge, recv_frame, send_frame
 
 Builder = Callable[[Extension], Built]
@@ -111,6 +114,11 @@ class Candidate:
         order = Make(weight_seed=weight_seed, arguments=arguments)
         made: Made = self._ask(order, Made, self._settings.load_seconds)
         self.own_code = made.own_code
+
+    def weigh(self) -> tuple[Weight, ...]:
+        """What the model's weights are like, as the candidate's process says."""
+        weighed: Weighed = self._ask(Weigh(), Weighed, self._settings.call_seconds)
+        return weighed.weights
 
     def call(
         self, inputs: Tree, *, poison: int | None = None, edited: bool = False, empty: bool = False, hold: bool = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 import torch
 
 from common.judge.check import (
@@ -11,6 +12,7 @@ from common.judge.check import (
     Expected,
     Finding,
     Returned,
+    build_model,
     compare,
     error_ratios,
     make_init_inputs,
@@ -27,10 +29,13 @@ from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
 from common.judge.requests import Validate
 from common.judge.tree import Tree, pack
+from common.judge.weights import drawn_otherwise, weigh
 from common.messages.judgement import Feedback, Judgement, Outcome
 
 _POISONS = (0xFF, 0x3C)
 """NaN and -1; a small number that no result is likely to be."""
+_WIDELY = 0.25
+"""Share of values far off from which on other weights may be the reason."""
 
 
 def validate(bench: Bench, desk: Desk, request: Validate) -> Judgement:
@@ -93,7 +98,7 @@ class Trial:
         elif case.on_wrong == "label":
             self.labels.add(case.label)
         else:
-            raise CandidateEnded(finding.outcome, to_feedback(finding), self._evidence(finding))
+            raise CandidateEnded(finding.outcome, self._feedback(finding), self._evidence(finding))
 
     def _call(self, expected: Expected) -> tuple[list[Returned], Finding | None]:
         self._make(expected.case)
@@ -149,6 +154,18 @@ class Trial:
         needed = input_bytes(inputs), output_bytes(expected.eager)
         if self._candidate.arena is None or not self._candidate.arena.holds(*needed):
             self._candidate.share(new_arena(self._known.device, *needed))
+
+    def _feedback(self, finding: Finding) -> Feedback:
+        """With the reason where the candidate's weights are it."""
+        feedback = to_feedback(finding)
+        if finding.outcome is not Outcome.WRONG_VALUES or (finding.share or 0.0) < _WIDELY:
+            return feedback
+        ours = weigh(build_model(self._known.module, finding.case, self._known.device))
+        try:
+            cause = drawn_otherwise(ours, self._candidate.weigh()) if ours else ""
+        except CandidateEnded:
+            return feedback  # the finding stands, whatever the process does now
+        return msgspec.structs.replace(feedback, cause=cause) if cause else feedback
 
     def _evidence(self, finding: Finding) -> dict[str, Any]:
         return {"finding": finding.record(), "error_ratios": self.ratios, "secret": self._known.digest}
