@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import torch
 
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST = 1024
 """Weights that are looked at."""
 _CLOSE = 0.2
@@ -35,7 +36,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
 def weigh(model: Any) -> tuple[Weight, ...]:
     """At most 1,024 of them, in the model's order. Whatever else the model holds is left out."""
-    found = [_weight(name, tensor) for name, tensor in _tensors(model) if tensor.is_floating_point() and tensor.numel()]
+    found = [_weight(name, tensor) for name, tensor in _tensors(model) if tensor.dtype in _DTYPES and tensor.numel()]
     return tuple(found[:_MOST])
 
 
@@ -50,10 +51,14 @@ def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _weight(name: str, tensor: torch.Tensor) -> Weight:
-    values = tensor.detach().double()
+    """Without a copy in fp64: weights may be large."""
+    tensor, values, wide = tensor.detach(), tensor.numel(), torch.float64
+    mean = float(tensor.mean(dtype=wide))
+    square = float(torch.linalg.vector_norm(tensor, 2, dtype=wide)) ** 2 / values
     return Weight(
-        name=name, shape=tuple(tensor.shape), values=tensor.numel(), mean=float(values.mean()),
-        size=float(values.abs().mean()), spread=float(values.std(correction=0)),
+        name=name, shape=tuple(tensor.shape), values=values, mean=mean,
+        size=float(torch.linalg.vector_norm(tensor, 1, dtype=wide)) / values,
+        spread=math.sqrt(max(0.0, square - mean**2)),
     )
 
 

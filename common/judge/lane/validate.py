@@ -160,7 +160,7 @@ class Trial:
         feedback = to_feedback(finding)
         if finding.outcome is not Outcome.WRONG_VALUES or (finding.share or 0.0) < _WIDELY:
             return feedback
-        ours = weigh(build_model(self._known.module, finding.case, self._known.device))
+        ours = weigh(build_model(self._known.module, finding.case, "cpu"))
         try:
             cause = drawn_otherwise(ours, self._candidate.weigh()) if ours else ""
         except CandidateEnded:
