@@ -1,4 +1,4 @@
-"""The engine on a GPU, in one call: `python -m bench.engine.gpu --packed DIR [--tiny]`.
+"""The engine on a GPU, in one call: `python -m bench.engine.gpu --packed DIR [PART...] [--tiny]`.
 
 DIR is what `pack_traces.py` wrote. One server with an 8B shape and teacher forcing measures how forks slow the main
 stream, a fork's first token with its prefix cached and not, aborts, and speculation on against off on the same
@@ -32,6 +32,9 @@ from bench.engine.server import Host, server
 from bench.engine.world import World
 
 TINY = Path(".venv-engine/tiny")
+LOOKUPS = {"lookup_off": "0", "lookup_on": "12,0,16,8,4"}
+"""Tokens proposed, the most telling numbers first: time may run out."""
+PARTS = ("server", *LOOKUPS)
 RESERVED = 150.0
 """Seconds kept for what comes after the server."""
 SIZES = (interference.Sizes(), first_token.Sizes(), World())
@@ -78,8 +81,10 @@ async def main() -> None:
     logs = Path(tempfile.mkdtemp(prefix="engine-"))
     recorded = _recorded(options)
     report.parts["host"] = _host(options, recorded)
-    await report.part("server", options.seconds - RESERVED, lambda: _with_server(report, options, recorded, logs))
-    for name, proposed in (("lookup_on", "12,0,4,8,16"), ("lookup_off", "0")):
+    parts = options.parts or PARTS
+    if "server" in parts:
+        await report.part("server", options.seconds - RESERVED, lambda: _with_server(report, options, recorded, logs))
+    for name, proposed in ((name, LOOKUPS[name]) for name in parts if name in LOOKUPS):
         limit = min(200.0, report.left())
         await report.part(name, limit, lambda proposed=proposed, limit=limit: measure_lookup(  # type: ignore[misc]
             options.model, options.packed / "recorded.json.gz", proposed, logs, seconds=0.6 * limit, tiny=options.tiny
@@ -154,11 +159,14 @@ def _version(name: str) -> str | None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure forks, aborts, prompt lookup and speculation on an engine.")
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all where none is named")
     parser.add_argument("--packed", type=Path, required=True, metavar="DIR")
     parser.add_argument("--seconds", type=float, default=530.0, help="for everything together")
     parser.add_argument("--runs", type=int, default=6, help="recorded runs played at once, on and off")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
+    if unknown := [name for name in options.parts if name not in PARTS]:
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     options.model = TINY if options.tiny else options.packed / "model"
     return options
 
