@@ -39,6 +39,7 @@ class Directory:
         self._places: dict[tuple[int, int], Page] = {}
         self._idle: OrderedDict[bytes, Page] = OrderedDict()
         self._free: dict[int, list[int]] = {}
+        """Pages without a block, of the chunks that have some."""
         self._held: dict[str, set[tuple[int, int]]] = {}
         self._used_at: dict[int, int] = {}
         self._clock = 0
@@ -51,13 +52,20 @@ class Directory:
 
     def drop(self, chunk: int) -> int:
         """Forget a chunk and every block in it, read or written at this moment or not; how many could be read."""
-        del self._free[chunk], self._used_at[chunk]
+        del self._used_at[chunk]
+        self._free.pop(chunk, None)
         pages = [page for page in range(self._per_chunk) if (chunk, page) in self._places]
         return sum(self._remove(self._places[chunk, page]) for page in pages)
 
     def chunks(self) -> list[int]:
         """Coldest first: chunks nobody reads or writes before others, then by last use."""
-        return sorted(self._free, key=lambda chunk: (self._busy(chunk), self._used_at[chunk], chunk))
+        busy = {chunk for places in self._held.values() for chunk, _ in places}
+        return sorted(self._used_at, key=lambda chunk: (chunk in busy, self._used_at[chunk], chunk))
+
+    @property
+    def size(self) -> int:
+        """Chunks. Asked for each block that evicts another, unlike their order."""
+        return len(self._used_at)
 
     def blocks(self) -> int:
         """Blocks that can be read."""
@@ -70,9 +78,6 @@ class Directory:
     def has(self, key: bytes) -> bool:
         """Whether the block is there or being written."""
         return key in self._blocks
-
-    def _busy(self, chunk: int) -> bool:
-        return any(place[0] == chunk for places in self._held.values() for place in places)
 
     # Reading
 
@@ -131,13 +136,15 @@ class Directory:
     def reserve(self, engine: str, keys: Iterable[bytes], more: Callable[[], bool]) -> list[tuple[bytes, Handle]]:
         """Pages to write the blocks to that are not there yet, as far as there is room; the rest is left out.
 
-        `more` adds a chunk where it can and says whether it did; else the block least recently used goes.
+        `more` adds a chunk where it can and says whether it did; once it did not, the block least recently used goes.
         """
         granted: list[tuple[bytes, Handle]] = []
+        growing = True
         for key in keys:
             if key in self._blocks:
                 continue
-            place = self._place(more)
+            growing = growing and (bool(self._free) or more())
+            place = self._pop_free() or self._evict()
             if place is None:
                 break
             granted.append((key, self._write(engine, key, place)))
@@ -157,19 +164,23 @@ class Directory:
             else:
                 self._rest(page)
 
-    def _place(self, more: Callable[[], bool]) -> tuple[int, int] | None:
-        place = self._pop_free()
-        if place is None and more():
-            place = self._pop_free()
-        if place is None and self._idle:
-            _, page = self._idle.popitem(last=False)
-            self._remove(page)
-            self.evicted += 1
-            place = (page.handle.chunk, page.handle.page)
+    def _pop_free(self) -> tuple[int, int] | None:
+        if not self._free:
+            return None
+        chunk, pages = next(iter(self._free.items()))
+        place = (chunk, pages.pop())
+        if not pages:
+            del self._free[chunk]
         return place
 
-    def _pop_free(self) -> tuple[int, int] | None:
-        return next(((chunk, pages.pop()) for chunk, pages in self._free.items() if pages), None)
+    def _evict(self) -> tuple[int, int] | None:
+        """The page of the block least recently used, which is forgotten; None where all are in use."""
+        if not self._idle:
+            return None
+        _, page = self._idle.popitem(last=False)
+        self._remove(page)
+        self.evicted += 1
+        return (page.handle.chunk, page.handle.page)
 
     def _write(self, engine: str, key: bytes, place: tuple[int, int]) -> Handle:
         handle = Handle(*place, self._tag())
@@ -209,7 +220,7 @@ class Directory:
 
     def _give_up(self, page: Page) -> None:
         self._remove(page)
-        self._free[page.handle.chunk].append(page.handle.page)
+        self._free.setdefault(page.handle.chunk, []).append(page.handle.page)
 
     def _rest(self, page: Page) -> None:
         if page.ready and not page.pins:

@@ -27,6 +27,8 @@ from kvstore.engine.transfers import Transfers
 
 PROGRESS = "next_stored_block_idx"
 """The field of a request's state that says up to where it was offered."""
+TELLS_END = False
+"""Whether the manager is told of a request's end, after its last blocks were offered; this vLLM offers none then."""
 STORE, LOAD = ("GPU", "POOL"), ("POOL", "GPU")
 
 
@@ -137,3 +139,8 @@ class PoolSpec(OffloadingSpec):
 def group_of(scheduler: Any) -> int:
     """The number that stands in the names of the one group's blocks."""
     return int(scheduler.config.kv_group_configs[0].group_idx)
+
+
+def has_window(scheduler: Any) -> bool:
+    """Whether the group's attention looks back a part of the request only, so that blocks are freed before its end."""
+    return scheduler.config.kv_group_configs[0].sliding_window_size_in_blocks is not None

@@ -125,6 +125,11 @@ class Tier:
         """Tokens a block."""
         return self._hello.geometry.tokens
 
+    @property
+    def together(self) -> int:
+        """Blocks of a running request that are stored at once."""
+        return max(1, -(-self._config.store_tokens // self.tokens))
+
     # Loading
 
     def find(self, request: str, keys: Sequence[bytes], start: int) -> int:

@@ -56,6 +56,20 @@ def test_a_pinned_block_stays_and_a_full_pool_stores_less() -> None:
     assert made.directory(MINE).leading([A, B, C]) == 2
 
 
+def test_a_pool_that_cannot_grow_is_asked_once_a_reservation() -> None:
+    """Asking again for each block that evicts one made large reservations take longer than engines wait."""
+    made = pool()
+    put(made, A, B, C)
+    asked: list[bool] = []
+
+    def more() -> bool:
+        asked.append(True)
+        return False
+
+    assert len(made.directory(MINE).reserve("w", [D, E], more)) == 2
+    assert len(asked) == 1
+
+
 def test_a_block_can_be_read_when_all_its_parts_are_written() -> None:
     two = Geometry(layout="l", dtype="bf16", tokens=16, payload=64, parts=2)
     made = Pool(two.page_bytes, first=1, tag=lambda: 7)
