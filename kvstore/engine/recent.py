@@ -22,7 +22,8 @@ from vllm.v1.kv_offload.base import (
 from vllm.v1.kv_offload.config import OffloadingConfig
 
 from kvstore.engine.binding import Facts, make_tier, make_transfers
-from kvstore.engine.tier import Slot, Tier
+from kvstore.engine.slots import Slots
+from kvstore.engine.tier import Granted, Tier
 from kvstore.engine.transfers import Transfers
 
 PROGRESS = "next_stored_chunk_idx"
@@ -30,11 +31,13 @@ PROGRESS = "next_stored_chunk_idx"
 TELLS_END = True
 """Whether the manager is told of a request's end, after its last blocks were offered; this vLLM does so."""
 
+_NOTHING = Granted([], Slots(0))
+
 
 class PoolSlots(LoadStoreSpec):
     """Where blocks are in the tier, in the order of the engine's blocks."""
 
-    def __init__(self, slots: list[Slot]) -> None:
+    def __init__(self, slots: Slots) -> None:
         self.slots = slots
 
 
@@ -50,9 +53,8 @@ class PoolManager(OffloadingManager):
         return PoolSlots(self.tier.pin(list(keys)))
 
     def prepare_store(self, keys: Collection[OffloadKey], req_context: ReqContext) -> PrepareStoreOutput:
-        granted = self.tier.reserve(req_context.req_id, list(keys)) if self._stores else {}
-        stored = [key for key in keys if key in granted]
-        return PrepareStoreOutput(stored, PoolSlots([granted[key] for key in stored]), [])
+        granted = self.tier.reserve(req_context.req_id, list(keys)) if self._stores else _NOTHING
+        return PrepareStoreOutput(granted.keys, PoolSlots(granted.slots), [])
 
     def on_new_request(self, req_context: ReqContext) -> RequestOffloadingContext:
         return RequestOffloadingContext()
@@ -70,14 +72,14 @@ class PoolWorker(OffloadingWorker):
 
     def submit_store(self, job_id: int, src_spec: GPULoadStoreSpec, dst_spec: LoadStoreSpec) -> bool:
         assert isinstance(dst_spec, PoolSlots)
-        self._transfers.submit(job_id, "store", src_spec.block_ids.tolist(), dst_spec.slots)
+        self._transfers.submit(job_id, "store", src_spec.block_ids, dst_spec.slots)
         return True
 
     def submit_load(
         self, job_id: int, src_spec: LoadStoreSpec, dst_spec: GPULoadStoreSpec, expedited: bool = False
     ) -> bool:
         assert isinstance(src_spec, PoolSlots)
-        self._transfers.submit(job_id, "load", dst_spec.block_ids.tolist(), src_spec.slots)
+        self._transfers.submit(job_id, "load", dst_spec.block_ids, src_spec.slots)
         return True
 
     def get_finished(self) -> list[TransferResult]:

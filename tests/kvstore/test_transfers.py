@@ -13,6 +13,7 @@ from kvstore.checksum import checksums
 from kvstore.engine.config import TierConfig, read, transfer_config
 from kvstore.engine.host import Bytes, HostCopier
 from kvstore.engine.remote import RemoteCopier, host_buffer
+from kvstore.engine.slots import Slots
 from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
@@ -59,10 +60,10 @@ class FakeEngine:
     def store(self, request: str, keys: list[bytes]) -> int:
         """Compute the blocks and store what the tier wants; how many."""
         granted = self.tier.reserve(request, keys)
-        for number, name in enumerate(granted):
+        for number, name in enumerate(granted.keys):
             self.fill(number, content(name))
-        self._run("store", len(granted), list(granted.values()))
-        return len(granted)
+        self._run("store", len(granted.keys), granted.slots)
+        return len(granted.keys)
 
     def load(self, request: str, keys: list[bytes]) -> tuple[int, int]:
         """Load what can be found; (loaded, failed). A block that counts as loaded must be the right one."""
@@ -76,7 +77,7 @@ class FakeEngine:
                 assert np.array_equal(self.block(number), content(name)), "a wrong block"
         return count - len(failed), len(failed)
 
-    def _run(self, direction: str, count: int, slots: list) -> set[int]:  # type: ignore[type-arg]
+    def _run(self, direction: str, count: int, slots: Slots) -> set[int]:
         self.jobs += 1
         self.transfers.submit(self.jobs, direction, list(range(count)), slots)  # type: ignore[arg-type]
         self.transfers.wait([self.jobs])
@@ -197,8 +198,8 @@ def test_what_was_lost_or_left_out_is_offered_again(service: PoolService, make: 
 def test_a_limit_keeps_the_rest_out(service: PoolService, make: Callable[..., FakeEngine]) -> None:
     a = make("a")
     keys = [key(n) for n in range(6)]
-    assert len(a.tier.reserve("r", keys[:4], limit=5)) == 4
-    assert len(a.tier.reserve("r", keys[4:], limit=5)) == 1
+    assert len(a.tier.reserve("r", keys[:4], limit=5).keys) == 4
+    assert len(a.tier.reserve("r", keys[4:], limit=5).keys) == 1
 
 
 def test_an_engine_with_another_order_of_bytes_is_refused_whole(
