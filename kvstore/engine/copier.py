@@ -13,6 +13,10 @@ from kvstore.geometry import Geometry
 from kvstore.memory import Mapping
 
 
+Bools = npt.NDArray[np.bool_]
+COLUMNS = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Pages, a column each: which chunk, which page of it, and what its trailer says or shall say."""
@@ -36,7 +40,6 @@ class Places:
         return chunks[self.which] + (self.pages * geometry.page_bytes + part * geometry.part_bytes)
 
 
-Bools = npt.NDArray[np.bool_]
 Wait = Callable[[], Bools]
 """Returns when a copy is done: which of its blocks are what they should be."""
 
@@ -57,3 +60,12 @@ class Copier(Protocol):
 
     def load(self, blocks: Ints, places: Places, mark: Any) -> Wait:
         """Read the pages into the engine's blocks. Those that are not what they should be hold rubbish."""
+
+
+def fill(table: Ints, blocks: Ints, places: Places, geometry: Geometry, part: int) -> None:
+    """What a GPU's kernels are told of each block, (COLUMNS, blocks): its number, where its page's part begins, the
+    tag, and a zero, to which the checksum is added."""
+    table[0] = blocks
+    table[1] = places.addresses(geometry, part)
+    table[2] = places.tags
+    table[3] = 0

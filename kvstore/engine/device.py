@@ -12,13 +12,12 @@ import numpy.typing as npt
 import torch
 
 from kvstore.engine import kernels
-from kvstore.engine.copier import Bools, Places, Wait
+from kvstore.engine.copier import COLUMNS, Bools, Places, Wait, fill
 from kvstore.engine.slots import Ints
 from kvstore.geometry import Geometry
 
 _TILE_WORDS = 2_048
 _ROWS = 128
-_COLUMNS = 4
 _ITEMS = 4
 """Items a program has at least, where there are enough tiles: with fewer most programs would wait for the last."""
 STORE_PROGRAMS, LOAD_PROGRAMS = 64, 1_056
@@ -114,8 +113,8 @@ class Drawer:
 
     def __init__(self, device: torch.device, rows: int) -> None:
         self.rows = max(_ROWS, 1 << (rows - 1).bit_length())
-        self._host = torch.empty(_COLUMNS * self.rows, dtype=torch.int64, pin_memory=True)
-        self._device = torch.empty(_COLUMNS * self.rows, dtype=torch.int64, device=device)
+        self._host = torch.empty(COLUMNS * self.rows, dtype=torch.int64, pin_memory=True)
+        self._device = torch.empty(COLUMNS * self.rows, dtype=torch.int64, device=device)
         self.good = torch.empty(self.rows, dtype=torch.int32, device=device)
         self.answer = torch.empty(self.rows, dtype=torch.int32, pin_memory=True)
         self.done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
@@ -123,19 +122,11 @@ class Drawer:
 
     def upload(self, blocks: Ints, places: Places, geometry: Geometry, part: int) -> Sequence[torch.Tensor]:
         """Block numbers, page addresses, tags, and zeros for the checksums, in one copy."""
-        size = _COLUMNS * len(blocks)
-        fill(self._host.numpy()[:size].reshape(_COLUMNS, -1), blocks, places, geometry, part)
+        size = COLUMNS * len(blocks)
+        fill(self._host.numpy()[:size].reshape(COLUMNS, -1), blocks, places, geometry, part)
         table = self._device[:size]
         table.copy_(self._host[:size], non_blocking=True)
-        return table.view(_COLUMNS, -1).unbind()
-
-
-def fill(table: Ints, blocks: Ints, places: Places, geometry: Geometry, part: int) -> None:
-    """(4, blocks): what the kernels are told of each block."""
-    table[0] = blocks
-    table[1] = places.addresses(geometry, part)
-    table[2] = places.tags
-    table[3] = 0
+        return table.view(COLUMNS, -1).unbind()
 
 
 def span_of(blocks: int, tiles: int, programs: int) -> int:
