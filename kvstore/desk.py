@@ -13,6 +13,7 @@ from kvstore.memory import Owner
 from kvstore.memory.base import Segment
 from kvstore.pool import Pool, Refused
 from kvstore.wire import (
+    Abandon,
     Ask,
     FromEngine,
     FromService,
@@ -227,6 +228,9 @@ class Desk:
             self._reserve(session, hello, packet.keys)
         elif isinstance(packet, Touch):
             directory.touch(packet.keys)
+        elif isinstance(packet, Abandon):
+            if blocks := directory.abandon(hello.engine, packet.keys, pinned=packet.pinned):
+                log.info("blocks.abandoned", session=session.name, blocks=blocks, pinned=packet.pinned)
         else:
             raise Refused(f"a manager sends no {type(packet).__name__}")
 

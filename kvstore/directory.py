@@ -154,6 +154,22 @@ class Directory:
         """One part of each page was written, or could not be; how many handles were refused as stale."""
         return sum(not self._finish(engine, handle, part, ok) for handle in handles)
 
+    def abandon(self, engine: str, keys: Iterable[bytes], *, pinned: bool) -> int:
+        """The engine never learnt of the pages reserved, or the pins made, for these blocks last; how many end.
+
+        One that does write or read such a page, for another request, finds its handle stale or the tag changed.
+        """
+        pages = [page for key in keys if (page := self._blocks.get(key)) is not None]
+        if pinned:
+            theirs = [page for page in pages if engine in page.pins]
+            for page in theirs:
+                self.unpin(engine, [page.handle] * min(page.pins[engine], self.geometry.parts))
+        else:
+            theirs = [page for page in pages if page.writer == engine and len(page.missing) == self.geometry.parts]
+            for page in theirs:
+                self._give_up(page)
+        return len(theirs)
+
     def forget(self, engine: str) -> None:
         """The engine is gone: its reads are over, what it was writing is lost."""
         for place in self._held.pop(engine, set()):

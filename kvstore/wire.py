@@ -84,6 +84,14 @@ class Touch(Packet, frozen=True, kw_only=True):
     keys: list[bytes]
 
 
+class Abandon(Packet, frozen=True, kw_only=True):
+    """The answer to a Reserve, or with `pinned` to a Pin, of these blocks was lost: what it promised is of no use, and
+    nobody would ever give it back. No answer."""
+
+    keys: list[bytes]
+    pinned: bool = False
+
+
 class Wrote(Packet, frozen=True, kw_only=True):
     """A worker wrote its part of these pages, or could not. No answer."""
 
@@ -150,7 +158,7 @@ class Resume(Packet, frozen=True, kw_only=True):
     pass
 
 
-FromEngine = Hello | Ask | Pin | Reserve | Touch | Wrote | Read | Unmapped | Quiet
+FromEngine = Hello | Ask | Pin | Reserve | Touch | Abandon | Wrote | Read | Unmapped | Quiet
 FromService = Welcome | Refusal | State | Handles | Offer | Revoke | Pause | Resume
 
 _encoder = msgspec.msgpack.Encoder()

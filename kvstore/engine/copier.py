@@ -12,7 +12,6 @@ from kvstore.engine.slots import Ints
 from kvstore.geometry import Geometry
 from kvstore.memory import Mapping
 
-
 Bools = npt.NDArray[np.bool_]
 COLUMNS = 4
 

@@ -58,10 +58,14 @@ def part(pool: str, rows: Sequence[int] | Ints, packed: bytes) -> Part:
 
 
 def joined(many: Sequence[Slots]) -> Slots:
-    """One after the other."""
-    starts = np.cumsum([0, *(slots.count for slots in many)]).tolist()
-    parts = [
-        Part(part.pool, part.rows + start, part.handles)
-        for slots, start in zip(many, starts, strict=False) for part in slots.parts
-    ]
-    return Slots(starts[-1], tuple(parts))
+    """One after the other, in one part a pool."""
+    by_pool: dict[str, list[tuple[Ints, Ints]]] = {}
+    count = 0
+    for slots in many:
+        for part in slots.parts:
+            by_pool.setdefault(part.pool, []).append((part.rows + count, part.handles))
+        count += slots.count
+    return Slots(count, tuple(
+        Part(pool, np.concatenate([rows for rows, _ in pairs]), np.concatenate([handles for _, handles in pairs]))
+        for pool, pairs in by_pool.items()
+    ))

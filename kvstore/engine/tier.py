@@ -19,7 +19,7 @@ from kvstore.address import pools
 from kvstore.engine.config import TierConfig
 from kvstore.engine.slots import Slots, part
 from kvstore.line import Line, SessionRefused
-from kvstore.wire import KEYS, Ask, FromEngine, FromService, Handles, Hello, Pin, Reserve, State, Touch
+from kvstore.wire import KEYS, Abandon, Ask, FromEngine, FromService, Handles, Hello, Pin, Reserve, State, Touch
 
 log = logging.getLogger("vllm.kvstore")
 _REFUSED_SECONDS = 10.0
@@ -37,6 +37,8 @@ class Pool:
         self._config = config
         self._line: Line | None = None
         self._retry_at = 0.0
+        self._lost: list[Abandon] = []
+        """Answers that did not come: the service is told as soon as it is there again."""
 
     @property
     def up(self) -> bool:
@@ -49,9 +51,13 @@ class Pool:
         self._retry_at = now + self._config.retry_seconds
         try:
             self._line = Line(self._path, self._hello, self._config.timeout_seconds)
-            log.info("KV pool %s: connected", self.name)
         except SpecgenError as error:
             self._lose(error, now)
+            return
+        log.info("KV pool %s: connected", self.name)
+        lost, self._lost = self._lost, []
+        for packet in lost:
+            self.tell(packet)
 
     def ask(self, packet: FromEngine) -> FromService | None:
         """None where the pool is gone. A session that broke (the service was started again) is made anew once."""
@@ -70,6 +76,8 @@ class Pool:
             return self._line.ask(packet)
         except SpecgenError as error:
             self._lose(error, time.monotonic())
+            if isinstance(packet, Reserve | Pin):
+                self._lost.append(Abandon(keys=packet.keys, pinned=isinstance(packet, Pin)))
             return None
 
     def tell(self, packet: FromEngine) -> None:

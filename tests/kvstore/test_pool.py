@@ -88,6 +88,22 @@ def test_a_block_can_be_read_when_all_its_parts_are_written() -> None:
     assert directory.reserve("w", [B], lambda: made.more(MINE))
 
 
+def test_what_an_engine_never_learnt_of_is_given_up() -> None:
+    made = pool()
+    (written,) = put(made, A)
+    directory = made.directory(MINE)
+    directory.reserve("w", [B], lambda: False)
+    directory.reserve("x", [C], lambda: False)
+    assert directory.abandon("w", [A, B, C, D], pinned=False) == 1, "A is written, C another's, D nowhere"
+    assert directory.reserve("w", [B], lambda: False)
+    directory.pin("w", [A])
+    directory.pin("x", [A])
+    assert directory.abandon("w", [A, B], pinned=True) == 1
+    assert not directory.reserve("w", [D], lambda: False), "the other still reads it"
+    directory.unpin("x", [written])
+    assert directory.reserve("w", [D], lambda: False)
+
+
 def test_stale_handles_are_refused() -> None:
     made = pool()
     (handle,) = put(made, A)

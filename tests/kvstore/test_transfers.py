@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kvstore.checksum import checksums
+from kvstore.desk import Session
 from kvstore.engine.config import TierConfig, read, transfer_config
 from kvstore.engine.host import Bytes, HostCopier
 from kvstore.engine.remote import RemoteCopier, host_buffer
@@ -193,6 +194,25 @@ def test_what_was_lost_or_left_out_is_offered_again(service: PoolService, make: 
     assert a.store("r", keys[:5]) == 4
     assert a.tier.take_rewinds() == set()
     stored(service, 5)
+
+
+def test_pages_of_a_grant_that_never_came_are_free_again(
+    service: PoolService, make: Callable[..., FakeEngine]
+) -> None:
+    """The service reserves them and is then too slow to say so."""
+    a = make("a")
+    a.store("r", [key(0)])
+    stored(service, 1)
+    a.tier._pools["cpu"]._line._socket.settimeout(0.2)  # type: ignore[union-attr]
+    reserve = service.desk._reserve
+
+    def once(session: Session, hello: Hello, keys: list[bytes]) -> None:
+        service.desk._reserve = reserve  # type: ignore[method-assign]
+        service.pool.directory(hello.space).reserve(hello.engine, keys, lambda: False)
+
+    service.desk._reserve = once  # type: ignore[method-assign]
+    assert a.store("r", [key(1), key(2)]) == 2, "asked again at once"
+    stored(service, 3)
 
 
 def test_a_limit_keeps_the_rest_out(service: PoolService, make: Callable[..., FakeEngine]) -> None:
