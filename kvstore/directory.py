@@ -83,22 +83,31 @@ class Directory:
 
     def leading(self, keys: Sequence[bytes]) -> int:
         """How many of the first keys can be read. They become the most recently used, the first of all."""
-        count = next((n for n, key in enumerate(keys) if not self._readable(key)), len(keys))
+        pages = map(self._blocks.get, keys)
+        count = next((n for n, page in enumerate(pages) if page is None or not page.ready), len(keys))
         self.touch(keys[:count])
         return count
 
     def touch(self, keys: Sequence[bytes]) -> None:
         """Mark as used, so that of a prefix the end goes before the beginning."""
         self._clock += 1
+        clock, blocks, idle, used_at = self._clock, self._blocks, self._idle, self._used_at
         for key in reversed(keys):
-            if (page := self._blocks.get(key)) is not None:
-                self._used_at[page.handle.chunk] = self._clock
-                if key in self._idle:
-                    self._idle.move_to_end(key)
+            if (page := blocks.get(key)) is not None:
+                used_at[page.handle.chunk] = clock
+                if key in idle:
+                    idle.move_to_end(key)
 
     def pin(self, engine: str, keys: Iterable[bytes]) -> list[Handle | None]:
         """Protect blocks while every part of each is read; None for those that are not there (any more)."""
-        return [self._pin(engine, self._blocks[key]) if self._readable(key) else None for key in keys]
+        pages = [page if page is not None and page.ready else None for page in map(self._blocks.get, keys)]
+        parts, idle = self.geometry.parts, self._idle
+        for page in pages:
+            if page is not None:
+                page.pins[engine] = page.pins.get(engine, 0) + parts
+                idle.pop(page.key, None)
+        self._hold(engine, [page for page in pages if page is not None])
+        return [None if page is None else page.handle for page in pages]
 
     def unpin(self, engine: str, handles: Iterable[Handle]) -> None:
         """One part of each was read. Handles of what was taken away meanwhile are counted as stale."""
@@ -120,16 +129,6 @@ class Directory:
             if not page.pins:
                 self._give_up(page)
         return len(found)
-
-    def _readable(self, key: bytes) -> bool:
-        page = self._blocks.get(key)
-        return page is not None and page.ready
-
-    def _pin(self, engine: str, page: Page) -> Handle:
-        page.pins[engine] = page.pins.get(engine, 0) + self.geometry.parts
-        self._idle.pop(page.key, None)
-        self._hold(engine, page)
-        return page.handle
 
     # Writing
 
@@ -202,7 +201,7 @@ class Directory:
         handle = Handle(*place, self._tag())
         page = Page(key, handle, engine, missing=set(range(self.geometry.parts)))
         self._blocks[key] = self._places[place] = page
-        self._hold(engine, page)
+        self._hold(engine, [page])
         return handle
 
     def _finish(self, engine: str, handle: Handle, part: int, ok: bool) -> bool:
@@ -222,9 +221,10 @@ class Directory:
         page = self._places.get((handle.chunk, handle.page))
         return page if page is not None and page.handle == handle else None
 
-    def _hold(self, engine: str, page: Page) -> None:
-        self._held.setdefault(engine, set()).add((page.handle.chunk, page.handle.page))
-        self._used_at[page.handle.chunk] = self._clock
+    def _hold(self, engine: str, pages: Sequence[Page]) -> None:
+        places = [page.handle[:2] for page in pages]
+        self._held.setdefault(engine, set()).update(places)
+        self._used_at.update(dict.fromkeys([chunk for chunk, _ in places], self._clock))
 
     def _let_go(self, engine: str, page: Page) -> None:
         """The engine neither reads nor writes the page any more."""

@@ -5,7 +5,7 @@ Three little-endian numbers of 8 bytes a handle, chunk, page and tag; zeros wher
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from kvstore.geometry import Handle
@@ -20,11 +20,15 @@ def pack(handles: Sequence[Handle | None]) -> bytes:
 
 def unpack(data: bytes) -> list[Handle | None]:
     """ValueError where it is not a number of handles."""
-    if len(data) % _ROW.size:
-        raise ValueError(f"{len(data)} bytes are no number of handles")
-    return [Handle(*row) if row[2] else None for row in _ROW.iter_unpack(data)]
+    return [handle if handle.tag else None for handle in _all(data)]
 
 
 def present(data: bytes) -> list[Handle]:
     """Those that are there. ValueError as above."""
-    return [handle for handle in unpack(data) if handle is not None]
+    return [handle for handle in _all(data) if handle.tag]
+
+
+def _all(data: bytes) -> Iterator[Handle]:
+    if len(data) % _ROW.size:
+        raise ValueError(f"{len(data)} bytes are no number of handles")
+    return map(Handle._make, _ROW.iter_unpack(data))
