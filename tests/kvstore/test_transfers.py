@@ -111,7 +111,7 @@ def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
 
 
 def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end, "never came true"
         time.sleep(0.005)
