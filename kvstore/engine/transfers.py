@@ -192,14 +192,16 @@ class Transfers:
     def _copies(self, job: Job, start: Start, most: int) -> Iterator[tuple[Piece, Bools, str]]:
         """Each piece with which of its blocks were copied, and why none was.
 
-        The next one is made ready while one is copied; but none is held while a chunk is waited for.
+        The next one is started while one is copied, and before what ended is reported; but none is held while a chunk
+        is waited for.
         """
         under_way: deque[Copying] = deque()
         for piece in self._pieces(job, most):
-            pool = self._pools[piece.pool]
+            pool, ended = self._pools[piece.pool], []
             while under_way and (len(under_way) >= _AT_ONCE or not pool.has(piece.chunks)):
-                yield under_way.popleft().end()
+                ended.append(under_way.popleft().end())
             under_way.append(Copying(piece, pool, start, job.mark))
+            yield from ended
         while under_way:
             yield under_way.popleft().end()
 
