@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from bench.kv.dry import TOKENS, Dry, dry, keys
+from kvstore.engine.slots import Slots
 
 BLOCKS = (16, 128, 512, 1_024, 2_048)
 
@@ -24,12 +25,12 @@ def measure(engine: Dry, blocks: int, repeats: int) -> dict[str, object]:
     engine.copier.launches = 0
     engine.run("load", engine.tier.pin(names))
     messages, launches = dict(engine.sent), engine.copier.launches
-    find = least(lambda: engine.tier.find("l", names, 0), repeats)
-    loads = [engine.tier.pin(names) for _ in range(repeats)]
+    loads: list[Slots] = []
     return {
-        "blocks": blocks, "tokens": blocks * TOKENS, "find": find,
+        "blocks": blocks, "tokens": blocks * TOKENS,
+        "find": least(lambda: engine.tier.find("l", names, 0), repeats),
+        "pin": least(lambda: loads.append(engine.tier.pin(names)), repeats),
         "load": least(lambda: engine.run("load", loads.pop()), repeats),
-        "pin_and_load": least(lambda: engine.run("load", engine.tier.pin(names)), repeats),
         "messages": messages, "launches": launches,
     }
 
