@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from kvstore.checksum import checksums
 from kvstore.desk import Session
 from kvstore.engine.config import TierConfig, read, transfer_config
+from kvstore.engine.copier import Places, Wait
 from kvstore.engine.host import Bytes, HostCopier
 from kvstore.engine.remote import RemoteCopier, host_buffer
-from kvstore.engine.slots import Slots
+from kvstore.engine.slots import Ints, Slots
 from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
@@ -128,6 +130,31 @@ def test_blocks_travel_from_one_engine_to_another(service: PoolService, make: Ca
     stored(service, 10)
     assert b.load("s", keys) == (10, 0)
     assert b.load("s", [*keys[:4], key(99), *keys[4:]]) == (4, 0)
+
+
+def test_jobs_that_wait_are_copied_together(service: PoolService, make: Callable[..., FakeEngine]) -> None:
+    a, b = make("a"), make("b")
+    copier = a.transfers._lanes["store"].copier
+    store, begun, go, sizes = copier.store, threading.Event(), threading.Event(), []
+
+    def slow(blocks: Ints, places: Places, mark: None) -> Wait:
+        sizes.append(len(blocks))
+        begun.set()
+        assert go.wait(60)
+        return store(blocks, places, mark)
+
+    copier.store = slow  # type: ignore[method-assign]
+    keys = [key(n) for n in range(3)]
+    for number, name in enumerate(keys):
+        a.fill(number, content(name))
+        a.transfers.submit(number, "store", [number], a.tier.reserve(f"r{number}", [name]).slots)
+        assert begun.wait(60)
+    go.set()
+    a.transfers.wait(range(3))
+    assert sizes == [1, 2]
+    assert sorted(done.id for done in a.transfers.finished()) == [0, 1, 2]
+    stored(service, 3)
+    assert b.load("s", keys) == (3, 0)
 
 
 def test_a_damaged_page_is_noticed_and_dropped(service: PoolService, make: Callable[..., FakeEngine]) -> None:
