@@ -62,7 +62,7 @@ class PoolManager(OffloadingManager):
         granted = _NOTHING
         if self._stores:
             granted = self.tier.reserve(req_context.req_id, list(keys), self._limit(req_context))
-        return PrepareStoreOutput(granted.keys, PoolSlots(granted.slots), [])
+        return PrepareStoreOutput([OffloadKey(key) for key in granted.keys], PoolSlots(granted.slots), [])
 
     def shutdown(self) -> None:
         self.tier.close()

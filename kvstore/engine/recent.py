@@ -54,7 +54,7 @@ class PoolManager(OffloadingManager):
 
     def prepare_store(self, keys: Collection[OffloadKey], req_context: ReqContext) -> PrepareStoreOutput:
         granted = self.tier.reserve(req_context.req_id, list(keys)) if self._stores else _NOTHING
-        return PrepareStoreOutput(granted.keys, PoolSlots(granted.slots), [])
+        return PrepareStoreOutput([OffloadKey(key) for key in granted.keys], PoolSlots(granted.slots), [])
 
     def on_new_request(self, req_context: ReqContext) -> RequestOffloadingContext:
         return RequestOffloadingContext()

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from kvstore.address import pools
 from kvstore.engine.copier import Bools, Copier, Places, Wait
@@ -121,7 +122,8 @@ class Transfers:
         threading.Thread(target=self._look_for_pools, name="kv-look", daemon=True).start()
 
     def submit(
-        self, id: int, direction: Literal["store", "load"], blocks: Sequence[int] | Ints, slots: Slots
+        self, id: int, direction: Literal["store", "load"], blocks: Sequence[int] | npt.NDArray[np.integer[Any]],
+        slots: Slots,
     ) -> None:
         """Copy blocks from or to their slots, which are as many, some time from now; `finished` tells when."""
         lane = self._lanes[direction]
