@@ -8,10 +8,12 @@ from hmac import compare_digest
 from common.logs import get_logger
 from kvstore import wire
 from kvstore.geometry import Space
+from kvstore.handles import pack, present
 from kvstore.memory import Owner
 from kvstore.memory.base import Segment
 from kvstore.pool import Pool, Refused
 from kvstore.wire import (
+    Abandon,
     Ask,
     FromEngine,
     FromService,
@@ -220,12 +222,15 @@ class Desk:
         if isinstance(packet, Ask):
             session.reply(self._state(hello.space, count=0 if self.paused else directory.leading(packet.keys)))
         elif isinstance(packet, Pin):
-            found = [] if self.paused else directory.pin(hello.engine, packet.keys)
-            session.reply(Handles(handles=found or [None] * len(packet.keys), state=self._state(hello.space)))
+            found = [None] * len(packet.keys) if self.paused else directory.pin(hello.engine, packet.keys)
+            session.reply(Handles(handles=pack(found), state=self._state(hello.space)))
         elif isinstance(packet, Reserve):
             self._reserve(session, hello, packet.keys)
         elif isinstance(packet, Touch):
             directory.touch(packet.keys)
+        elif isinstance(packet, Abandon):
+            if blocks := directory.abandon(hello.engine, packet.keys, pinned=packet.pinned):
+                log.info("blocks.abandoned", session=session.name, blocks=blocks, pinned=packet.pinned)
         else:
             raise Refused(f"a manager sends no {type(packet).__name__}")
 
@@ -236,18 +241,19 @@ class Desk:
         short = not all(key in granted or directory.has(key) for key in keys)
         if self.pool.starved():
             self._on_change()
-        session.reply(Handles(handles=[granted.get(key) for key in keys], state=self._state(space), short=short))
+        handles = pack([granted.get(key) for key in keys])
+        session.reply(Handles(handles=handles, state=self._state(space), short=short))
 
     def _for_worker(self, session: Session, hello: Hello, packet: Packet) -> None:
         directory = self.pool.directory(hello.space)
         if isinstance(packet, Wrote):
-            if refused := directory.finish(hello.engine, packet.handles, hello.part, packet.ok):
+            if refused := directory.finish(hello.engine, present(packet.handles), hello.part, packet.ok):
                 log.info("blocks.stale", session=session.name, blocks=refused)
         elif isinstance(packet, Read):
-            if spoilt := directory.spoil(packet.wrong):
+            if spoilt := directory.spoil(present(packet.wrong)):
                 log.warning("blocks.wrong", session=session.name, blocks=spoilt)
                 self.pool.epoch += 1
-            directory.unpin(hello.engine, packet.handles)
+            directory.unpin(hello.engine, present(packet.handles))
         elif isinstance(packet, Unmapped):
             self.pool.unmapped(session.name, packet.chunks)
             session.offered.difference_update(packet.chunks)

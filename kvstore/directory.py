@@ -39,6 +39,7 @@ class Directory:
         self._places: dict[tuple[int, int], Page] = {}
         self._idle: OrderedDict[bytes, Page] = OrderedDict()
         self._free: dict[int, list[int]] = {}
+        """Pages without a block, of the chunks that have some."""
         self._held: dict[str, set[tuple[int, int]]] = {}
         self._used_at: dict[int, int] = {}
         self._clock = 0
@@ -51,13 +52,20 @@ class Directory:
 
     def drop(self, chunk: int) -> int:
         """Forget a chunk and every block in it, read or written at this moment or not; how many could be read."""
-        del self._free[chunk], self._used_at[chunk]
+        del self._used_at[chunk]
+        self._free.pop(chunk, None)
         pages = [page for page in range(self._per_chunk) if (chunk, page) in self._places]
         return sum(self._remove(self._places[chunk, page]) for page in pages)
 
     def chunks(self) -> list[int]:
         """Coldest first: chunks nobody reads or writes before others, then by last use."""
-        return sorted(self._free, key=lambda chunk: (self._busy(chunk), self._used_at[chunk], chunk))
+        busy = {chunk for places in self._held.values() for chunk, _ in places}
+        return sorted(self._used_at, key=lambda chunk: (chunk in busy, self._used_at[chunk], chunk))
+
+    @property
+    def size(self) -> int:
+        """Chunks. Asked for each block that evicts another, unlike their order."""
+        return len(self._used_at)
 
     def blocks(self) -> int:
         """Blocks that can be read."""
@@ -71,29 +79,35 @@ class Directory:
         """Whether the block is there or being written."""
         return key in self._blocks
 
-    def _busy(self, chunk: int) -> bool:
-        return any(place[0] == chunk for places in self._held.values() for place in places)
-
     # Reading
 
     def leading(self, keys: Sequence[bytes]) -> int:
         """How many of the first keys can be read. They become the most recently used, the first of all."""
-        count = next((n for n, key in enumerate(keys) if not self._readable(key)), len(keys))
+        pages = map(self._blocks.get, keys)
+        count = next((n for n, page in enumerate(pages) if page is None or not page.ready), len(keys))
         self.touch(keys[:count])
         return count
 
     def touch(self, keys: Sequence[bytes]) -> None:
         """Mark as used, so that of a prefix the end goes before the beginning."""
         self._clock += 1
+        clock, blocks, idle, used_at = self._clock, self._blocks, self._idle, self._used_at
         for key in reversed(keys):
-            if (page := self._blocks.get(key)) is not None:
-                self._used_at[page.handle.chunk] = self._clock
-                if key in self._idle:
-                    self._idle.move_to_end(key)
+            if (page := blocks.get(key)) is not None:
+                used_at[page.handle.chunk] = clock
+                if key in idle:
+                    idle.move_to_end(key)
 
     def pin(self, engine: str, keys: Iterable[bytes]) -> list[Handle | None]:
         """Protect blocks while every part of each is read; None for those that are not there (any more)."""
-        return [self._pin(engine, self._blocks[key]) if self._readable(key) else None for key in keys]
+        pages = [page if page is not None and page.ready else None for page in map(self._blocks.get, keys)]
+        parts, idle = self.geometry.parts, self._idle
+        for page in pages:
+            if page is not None:
+                page.pins[engine] = page.pins.get(engine, 0) + parts
+                idle.pop(page.key, None)
+        self._hold(engine, [page for page in pages if page is not None])
+        return [None if page is None else page.handle for page in pages]
 
     def unpin(self, engine: str, handles: Iterable[Handle]) -> None:
         """One part of each was read. Handles of what was taken away meanwhile are counted as stale."""
@@ -116,28 +130,20 @@ class Directory:
                 self._give_up(page)
         return len(found)
 
-    def _readable(self, key: bytes) -> bool:
-        page = self._blocks.get(key)
-        return page is not None and page.ready
-
-    def _pin(self, engine: str, page: Page) -> Handle:
-        page.pins[engine] = page.pins.get(engine, 0) + self.geometry.parts
-        self._idle.pop(page.key, None)
-        self._hold(engine, page)
-        return page.handle
-
     # Writing
 
     def reserve(self, engine: str, keys: Iterable[bytes], more: Callable[[], bool]) -> list[tuple[bytes, Handle]]:
         """Pages to write the blocks to that are not there yet, as far as there is room; the rest is left out.
 
-        `more` adds a chunk where it can and says whether it did; else the block least recently used goes.
+        `more` adds a chunk where it can and says whether it did; once it did not, the block least recently used goes.
         """
         granted: list[tuple[bytes, Handle]] = []
+        growing = True
         for key in keys:
             if key in self._blocks:
                 continue
-            place = self._place(more)
+            growing = growing and (bool(self._free) or more())
+            place = self._pop_free() or self._evict()
             if place is None:
                 break
             granted.append((key, self._write(engine, key, place)))
@@ -146,6 +152,22 @@ class Directory:
     def finish(self, engine: str, handles: Iterable[Handle], part: int, ok: bool) -> int:
         """One part of each page was written, or could not be; how many handles were refused as stale."""
         return sum(not self._finish(engine, handle, part, ok) for handle in handles)
+
+    def abandon(self, engine: str, keys: Iterable[bytes], *, pinned: bool) -> int:
+        """The engine never learnt of the pages reserved, or the pins made, for these blocks last; how many end.
+
+        One that does write or read such a page, for another request, finds its handle stale or the tag changed.
+        """
+        pages = [page for key in keys if (page := self._blocks.get(key)) is not None]
+        if pinned:
+            theirs = [page for page in pages if engine in page.pins]
+            for page in theirs:
+                self.unpin(engine, [page.handle] * min(page.pins[engine], self.geometry.parts))
+        else:
+            theirs = [page for page in pages if page.writer == engine and len(page.missing) == self.geometry.parts]
+            for page in theirs:
+                self._give_up(page)
+        return len(theirs)
 
     def forget(self, engine: str) -> None:
         """The engine is gone: its reads are over, what it was writing is lost."""
@@ -157,25 +179,29 @@ class Directory:
             else:
                 self._rest(page)
 
-    def _place(self, more: Callable[[], bool]) -> tuple[int, int] | None:
-        place = self._pop_free()
-        if place is None and more():
-            place = self._pop_free()
-        if place is None and self._idle:
-            _, page = self._idle.popitem(last=False)
-            self._remove(page)
-            self.evicted += 1
-            place = (page.handle.chunk, page.handle.page)
+    def _pop_free(self) -> tuple[int, int] | None:
+        if not self._free:
+            return None
+        chunk, pages = next(iter(self._free.items()))
+        place = (chunk, pages.pop())
+        if not pages:
+            del self._free[chunk]
         return place
 
-    def _pop_free(self) -> tuple[int, int] | None:
-        return next(((chunk, pages.pop()) for chunk, pages in self._free.items() if pages), None)
+    def _evict(self) -> tuple[int, int] | None:
+        """The page of the block least recently used, which is forgotten; None where all are in use."""
+        if not self._idle:
+            return None
+        _, page = self._idle.popitem(last=False)
+        self._remove(page)
+        self.evicted += 1
+        return (page.handle.chunk, page.handle.page)
 
     def _write(self, engine: str, key: bytes, place: tuple[int, int]) -> Handle:
         handle = Handle(*place, self._tag())
         page = Page(key, handle, engine, missing=set(range(self.geometry.parts)))
         self._blocks[key] = self._places[place] = page
-        self._hold(engine, page)
+        self._hold(engine, [page])
         return handle
 
     def _finish(self, engine: str, handle: Handle, part: int, ok: bool) -> bool:
@@ -195,9 +221,10 @@ class Directory:
         page = self._places.get((handle.chunk, handle.page))
         return page if page is not None and page.handle == handle else None
 
-    def _hold(self, engine: str, page: Page) -> None:
-        self._held.setdefault(engine, set()).add((page.handle.chunk, page.handle.page))
-        self._used_at[page.handle.chunk] = self._clock
+    def _hold(self, engine: str, pages: Sequence[Page]) -> None:
+        places = [page.handle[:2] for page in pages]
+        self._held.setdefault(engine, set()).update(places)
+        self._used_at.update(dict.fromkeys([chunk for chunk, _ in places], self._clock))
 
     def _let_go(self, engine: str, page: Page) -> None:
         """The engine neither reads nor writes the page any more."""
@@ -209,7 +236,7 @@ class Directory:
 
     def _give_up(self, page: Page) -> None:
         self._remove(page)
-        self._free[page.handle.chunk].append(page.handle.page)
+        self._free.setdefault(page.handle.chunk, []).append(page.handle.page)
 
     def _rest(self, page: Page) -> None:
         if page.ready and not page.pins:

@@ -1,6 +1,8 @@
 """What one block of KV is in memory: whose it is, how it is laid out, where it stands in a chunk. Pure."""
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 TRAILER = 16
@@ -57,7 +59,7 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(f"{name} {mine!r} against {theirs!r}" for name, mine, theirs in pairs if mine != theirs)
 
 
-class Handle(msgspec.Struct, frozen=True, array_like=True):
+class Handle(NamedTuple):
     """Permission to read or write one page. The tag is drawn anew for each write, so an old handle fits nothing."""
 
     chunk: int

@@ -91,7 +91,7 @@ class Pool:
         """Give the space a chunk that belongs to none, if there is one."""
         free = next((n for n, chunk in self.chunks.items() if chunk.space is None and not chunk.leaving), None)
         if free is None:
-            if not self._spaces[space].chunks():
+            if not self._spaces[space].size:
                 self._starved.add(space)
             return False
         self.chunks[free].space = space
@@ -101,11 +101,11 @@ class Pool:
 
     def starved(self) -> bool:
         """Whether a space has nothing while another has several chunks: one of those should be given up for it."""
-        return bool(self._starved) and any(len(d.chunks()) > 1 for d in self._spaces.values())
+        return bool(self._starved) and any(d.size > 1 for d in self._spaces.values())
 
     def richest(self) -> int:
         """The coldest chunk of the space that has most."""
-        return max((d.chunks() for d in self._spaces.values()), key=len)[0]
+        return max(self._spaces.values(), key=lambda directory: directory.size).chunks()[0]
 
     # Peers
 

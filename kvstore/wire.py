@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from kvstore.geometry import Geometry, Handle, Space
+from kvstore.geometry import Geometry, Space
 
-VERSION = 1
+VERSION = 2
 KEYS = 2_048
 """Most keys in one message."""
 PACKET = 256 * 1024
@@ -73,7 +73,7 @@ class Pin(Packet, frozen=True, kw_only=True):
 
 
 class Reserve(Packet, frozen=True, kw_only=True):
-    """Pages for blocks to write. Answer: Handles, None for a block that is there already or finds no room."""
+    """Pages for blocks to write. Answer: Handles, none for a block that is there already or finds no room."""
 
     keys: list[bytes]
 
@@ -84,18 +84,27 @@ class Touch(Packet, frozen=True, kw_only=True):
     keys: list[bytes]
 
 
+class Abandon(Packet, frozen=True, kw_only=True):
+    """The answer to a Reserve, or with `pinned` to a Pin, of these blocks was lost: what it promised is of no use, and
+    nobody would ever give it back. No answer."""
+
+    keys: list[bytes]
+    pinned: bool = False
+
+
 class Wrote(Packet, frozen=True, kw_only=True):
     """A worker wrote its part of these pages, or could not. No answer."""
 
-    handles: list[Handle]
+    handles: bytes
+    """Packed, see `kvstore.handles`; so are all that follow."""
     ok: bool = True
 
 
 class Read(Packet, frozen=True, kw_only=True):
     """A worker is done reading its part of these pages. No answer."""
 
-    handles: list[Handle]
-    wrong: list[Handle] = []
+    handles: bytes
+    wrong: bytes = b""
     """Those that held something else than was promised."""
 
 
@@ -121,7 +130,8 @@ class State(Packet, frozen=True, kw_only=True):
 
 
 class Handles(Packet, frozen=True, kw_only=True):
-    handles: list[Handle | None]
+    handles: bytes
+    """One for each key; zeros where there is none."""
     state: State
     short: bool = False
     """Reserve: there was no room for some."""
@@ -148,7 +158,7 @@ class Resume(Packet, frozen=True, kw_only=True):
     pass
 
 
-FromEngine = Hello | Ask | Pin | Reserve | Touch | Wrote | Read | Unmapped | Quiet
+FromEngine = Hello | Ask | Pin | Reserve | Touch | Abandon | Wrote | Read | Unmapped | Quiet
 FromService = Welcome | Refusal | State | Handles | Offer | Revoke | Pause | Resume
 
 _encoder = msgspec.msgpack.Encoder()

@@ -38,6 +38,10 @@ class PoolChild:
             time.sleep(0.01)
         raise RuntimeError(f"the pool has {status['chunks']} of {chunks} chunks: {status}")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         """As a crash would: kill -9."""
         self._process.kill()

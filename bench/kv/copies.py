@@ -56,7 +56,8 @@ def _launches(worker: Worker, kind: str, size: int, ceiling: float) -> None:
     lent = torch.zeros(count * page, dtype=torch.uint8, device=f"cuda:{LENDER}")
     numbers = torch.arange(count, device="cuda")
     pages = lent.data_ptr() + page * numbers
-    seconds = timed(lambda: copier.copy(numbers, pages, load=True))
+    sums = torch.zeros_like(numbers)
+    seconds = timed(lambda: copier.copy(numbers, pages, load=True, sums=sums))
     report("launch", kind=kind, seconds=seconds, bytes_s=size / seconds, share=size / seconds / ceiling)
 
 
@@ -68,10 +69,10 @@ def _stores(worker: Worker, kind: str, ceiling: float) -> None:
         worker.copiers["store"].programs = programs
         taken = []
         for n in range(6):
-            slots = worker.tier.reserve("s", keys(count, 100_000 * (n + 1) + 1_000_000 * programs))
+            slots = worker.tier.reserve("s", keys(count, 100_000 * (n + 1) + 1_000_000 * programs)).slots
             if len(slots) != count:
                 raise RuntimeError(f"room for {len(slots)} of {count} blocks")
-            taken.append(worker.run("store", list(slots.values()))[0])
+            taken.append(worker.run("store", slots)[0])
         speed = count * worker.payload / statistics.median(taken[1:])
         report("stores", kind=kind, programs=programs, live=programs == STORE_PROGRAMS, bytes_s=speed,
                share=speed / ceiling)

@@ -33,7 +33,7 @@ def traffic(folder: Path) -> None:
     time.sleep(0.2)
     print("ready", flush=True)
     while True:
-        slots = worker.tier.pin(keys(BLOCKS)) if worker.tier.find("t", keys(BLOCKS), 0) else []
+        slots = worker.tier.pin(keys(BLOCKS)) if worker.tier.find("t", keys(BLOCKS), 0) else None
         if not slots or worker.run("load", slots)[1]:
             time.sleep(_RETRY_SECONDS)
 

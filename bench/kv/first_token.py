@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,19 +106,21 @@ def reasoning(llm: Any, pool: PoolChild, report: Any) -> None:
 
 
 @contextlib.contextmanager
-def ours(kind: str) -> Iterator[tuple[dict[str, Any], PoolChild]]:
+def ours(kind: str, **extra: int) -> Iterator[tuple[dict[str, Any], PoolChild]]:
     from bench.kv.gear import uuid  # noqa: PLC0415 - needs the GPU
 
     folder = Path(tempfile.mkdtemp(prefix="kv-"))
     with pool_child(folder, "--kind", kind, "--device", uuid(), "--most-mib", "24576") as pool:
         pool.wait_chunks(96)
-        yield json.loads(transfer_config(str(folder))), pool
+        yield json.loads(transfer_config(str(folder), **extra)), pool
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--how", choices=("ours", "host"), required=True)
     parser.add_argument("--kind", choices=("vmm", "ipc"), default="vmm")
+    parser.add_argument("--store-tokens", type=int, help="stored at once, where not as usual")
+    parser.add_argument("--reasoning-alone", action="store_true", help="without the times to first token")
     args = parser.parse_args()
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -128,10 +131,12 @@ def main() -> None:
         host = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both", "kv_connector_extra_config": extra}
         compare(engine(host), "host", report)
         return
-    with ours(args.kind) as (transfer, pool):
+    extra = {} if args.store_tokens is None else {"store_tokens": args.store_tokens}
+    with ours(args.kind, **extra) as (transfer, pool):
         llm = engine(transfer)
-        compare(llm, f"ours {args.kind}", report)
-        reasoning(llm, pool, report)
+        if not args.reasoning_alone:
+            compare(llm, f"ours {args.kind}", report)
+        reasoning(llm, pool, partial(report, **extra))
         report("pool", status=pool.ask("status"), events=pool.events[-20:])
 
 

@@ -14,7 +14,8 @@ import torch
 
 from kvstore.engine.config import TierConfig
 from kvstore.engine.device import LOAD_PROGRAMS, STORE_PROGRAMS, DeviceCopier
-from kvstore.engine.tier import Slot, Tier
+from kvstore.engine.slots import Slots
+from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
 from kvstore.wire import Hello
@@ -60,10 +61,10 @@ class Worker:
 
     def store(self, keys: list[bytes]) -> float:
         """Seconds from the submission until the pool has all of them. RuntimeError where it has not."""
-        slots = self.tier.reserve("r", keys)
+        slots = self.tier.reserve("r", keys).slots
         if len(slots) != len(keys):
             raise RuntimeError(f"room for {len(slots)} of {len(keys)} blocks")
-        seconds, _ = self.run("store", list(slots.values()))
+        seconds, _ = self.run("store", slots)
         self._await(keys)
         return seconds
 
@@ -82,7 +83,7 @@ class Worker:
             raise RuntimeError(f"found {found} of {len(keys)} blocks")
         return self.run("load", self.tier.pin(keys))
 
-    def run(self, direction: Literal["store", "load"], slots: list[Slot]) -> tuple[float, int]:
+    def run(self, direction: Literal["store", "load"], slots: Slots) -> tuple[float, int]:
         self._job += 1
         since = time.perf_counter()
         self.transfers.submit(self._job, direction, range(len(slots)), slots)

@@ -2,7 +2,7 @@
 
 Each part is a process of its own with a limit of its own. One that fails leaves its error and the end of what it said,
 and the others run all the same. Results are JSON lines on stdout as they come, and all of them in $OUT/kv.json at the
-end. `ours`, `host` and `killed` need vLLM 0.22.1; msgspec and structlog are needed beside it.
+end. `ours`, `host`, `killed`, `each-block` and `together` need vLLM 0.22.1; msgspec and structlog are needed beside it.
 """
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ PARTS: dict[str, tuple[int, tuple[str, ...]]] = {
     "candidate": (60, ("bench.kv.candidate",)),
     "disturbance": (90, ("bench.kv.disturbance",)),
     "killed": (170, ("bench.kv.killed",)),
+    "each-block": (200, ("bench.kv.first_token", "--how", "ours", "--store-tokens", "0", "--reasoning-alone")),
+    "together": (200, ("bench.kv.first_token", "--how", "ours", "--reasoning-alone")),
 }
 """Part: seconds at most, module and arguments."""
 

@@ -10,7 +10,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,8 @@ import numpy as np
 from bench.kv.child import PoolChild, pool_child
 from kvstore.engine.config import TierConfig
 from kvstore.engine.host import HostCopier
-from kvstore.engine.tier import Slot, Tier
+from kvstore.engine.slots import Slots
+from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
 from kvstore.wire import Hello
@@ -38,7 +39,7 @@ def measure(pool: PoolChild, repeats: int) -> dict[str, object]:
     copiers = HostCopier([memory], GEOMETRY, 0), HostCopier([memory], GEOMETRY, 0)
     transfers = Transfers(pool.folder, hello, *copiers)
     expected = memory.copy()
-    slots = list(tier.reserve("a", KEYS).values())
+    slots = tier.reserve("a", KEYS).slots
     stored = _seconds(lambda: _copy(transfers, "store", slots), 1)
     while tier.find("b", KEYS, 0) < len(slots):
         time.sleep(0.001)
@@ -64,7 +65,7 @@ def measure(pool: PoolChild, repeats: int) -> dict[str, object]:
     return found
 
 
-def _copy(transfers: Transfers, direction: Literal["store", "load"], slots: Sequence[Slot]) -> None:
+def _copy(transfers: Transfers, direction: Literal["store", "load"], slots: Slots) -> None:
     job = time.monotonic_ns()
     transfers.submit(job, direction, range(len(slots)), slots)
     transfers.wait([job])

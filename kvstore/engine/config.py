@@ -24,6 +24,9 @@ class TierConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Salt: engines share blocks only with those that have the same."""
     min_load_tokens: int = 128
     """Shorter prefixes are computed: a load takes at least two steps of the engine."""
+    store_tokens: int = 128
+    """A running request's blocks are stored when so many of its tokens fill them: less is sooner computed than loaded,
+    and each store costs its engine the same. 0 stores every block as it fills."""
     timeout_seconds: float = 0.1
     """A pool that does not answer the scheduler in this time counts as gone."""
     retry_seconds: float = 1.0

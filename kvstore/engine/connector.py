@@ -10,7 +10,8 @@ from vllm.v1.kv_offload.base import make_offload_key
 from vllm.v1.outputs import KVConnectorOutput
 from vllm.v1.request import Request
 
-from kvstore.engine.spec import PROGRESS, group_of
+from kvstore.engine.holding import held_back
+from kvstore.engine.spec import PROGRESS, TELLS_END, group_of, has_window
 from kvstore.engine.tier import Tier
 
 
@@ -26,13 +27,19 @@ class PoolConnector(OffloadingConnector):
         return super().get_num_new_matched_tokens(request, num_computed_tokens)
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> KVConnectorMetadata:
-        """Before stores are planned: what the tier may have lost is offered from the first block on."""
+        """Before stores are planned: what the tier may have lost is offered from the first block on, and what a running
+        request has filled waits until it is enough. Not where blocks leave a window: they might be gone by then."""
         scheduler, tier = self._scheduler_side()
         for request in tier.take_rewinds():
             if (status := scheduler._req_status.get(request)) is not None:
                 for group in status.group_states:
                     setattr(group, PROGRESS, 0)
-        return super().build_connector_meta(scheduler_output)
+        if has_window(scheduler):
+            return super().build_connector_meta(scheduler_output)
+        with held_back(
+            scheduler._req_status, scheduler_output.num_scheduled_tokens, PROGRESS, tier.tokens, tier.together
+        ):
+            return super().build_connector_meta(scheduler_output)
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
         """Requests whose load failed are scheduled again; they are not to find the same blocks once more."""
@@ -42,14 +49,18 @@ class PoolConnector(OffloadingConnector):
         super().update_connector_output(connector_output)
 
     def request_finished(self, request: Request, block_ids: list[int]) -> tuple[bool, dict[str, Any] | None]:
-        self._scheduler_side()[1].forget(request.request_id)
+        self._forget(request)
         return super().request_finished(request, block_ids)
 
     def request_finished_all_groups(
         self, request: Request, block_ids: tuple[list[int], ...]
     ) -> tuple[bool, dict[str, Any] | None]:
-        self._scheduler_side()[1].forget(request.request_id)
+        self._forget(request)
         return super().request_finished_all_groups(request, block_ids)
+
+    def _forget(self, request: Request) -> None:
+        if not TELLS_END:
+            self._scheduler_side()[1].forget(request.request_id)
 
     # In a worker
 

@@ -5,19 +5,41 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from kvstore.engine.slots import Ints
+from kvstore.geometry import Geometry
 from kvstore.memory import Mapping
+
+Bools = npt.NDArray[np.bool_]
+COLUMNS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A page: where its chunk is mapped, which page of it, and what its trailer says or shall say."""
+class Places:
+    """Pages, a column each: which chunk, which page of it, and what its trailer says or shall say."""
 
-    mapping: Mapping
-    page: int
-    tag: int
+    mappings: Sequence[Mapping]
+    """The chunks, as they are mapped."""
+    which: Ints
+    """Of `mappings`, for each page."""
+    pages: Ints
+    tags: Ints
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def some(self, begin: int, end: int) -> Places:
+        return Places(self.mappings, self.which[begin:end], self.pages[begin:end], self.tags[begin:end])
+
+    def addresses(self, geometry: Geometry, part: int) -> Ints:
+        """Where each page's part begins."""
+        chunks = np.array([mapping.address for mapping in self.mappings], dtype=np.int64)
+        return chunks[self.which] + (self.pages * geometry.page_bytes + part * geometry.part_bytes)
 
 
-Wait = Callable[[], list[bool]]
+Wait = Callable[[], Bools]
 """Returns when a copy is done: which of its blocks are what they should be."""
 
 
@@ -32,8 +54,17 @@ class Copier(Protocol):
     def mark(self) -> Any:
         """What the engine has queued up to now; called by the engine's thread and waited for before the copy."""
 
-    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: Any) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: Any) -> Wait:
         """Write the engine's blocks into the pages, then their trailers."""
 
-    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: Any) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: Any) -> Wait:
         """Read the pages into the engine's blocks. Those that are not what they should be hold rubbish."""
+
+
+def fill(table: Ints, blocks: Ints, places: Places, geometry: Geometry, part: int) -> None:
+    """What a GPU's kernels are told of each block, (COLUMNS, blocks): its number, where its page's part begins, the
+    tag, and a zero, to which the checksum is added."""
+    table[0] = blocks
+    table[1] = places.addresses(geometry, part)
+    table[2] = places.tags
+    table[3] = 0

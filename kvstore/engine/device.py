@@ -1,18 +1,19 @@
 """Copies between an engine's KV in GPU memory and pages mapped into its context, on a stream of their own.
 
-A transfer is two launches: the copy, which also adds up the checksums, and the trailers' writing or checking.
+A transfer is one upload and two launches: the copy, which also adds up the checksums, and the trailers' writing or
+checking. All else is kept from one transfer to the next: what the host does is what a small copy costs.
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from kvstore.engine import kernels
-from kvstore.engine.copier import Place, Wait
+from kvstore.engine.copier import COLUMNS, Bools, Places, Wait, fill
+from kvstore.engine.slots import Ints
 from kvstore.geometry import Geometry
 
 _TILE_WORDS = 2_048
@@ -41,6 +42,8 @@ class DeviceCopier:
         self._words, tiles = tile(regions)
         self._tiles = torch.from_numpy(tiles).to(self._device)
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._drawers: list[Drawer] = []
+        """Those that no copy uses."""
 
     def mark(self) -> torch.cuda.Event:
         """The engine's forward pass, which writes and reads blocks, on the stream where it is queued."""
@@ -48,44 +51,52 @@ class DeviceCopier:
         event.record(torch.cuda.current_stream(self._device))
         return event
 
-    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: torch.cuda.Event) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: torch.cuda.Event) -> Wait:
+        count = len(blocks)
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            drawer = self._drawer(count)
             self._stream.wait_event(mark)
-            numbers, pages, tags = self._upload(blocks, places)
-            sums = self.copy(numbers, pages, load=False)
-            kernels.seal[(-(-len(blocks) // _ROWS),)](
-                pages, tags, sums, self._geometry.payload, len(blocks), ROWS=_ROWS
-            )
-            done = self._event()
+            numbers, pages, tags, sums = drawer.upload(blocks, places, self._geometry, self._part)
+            self.copy(numbers, pages, load=False, sums=sums)
+            kernels.seal[(-(-count // _ROWS),)](pages, tags, sums, self._geometry.payload, count, ROWS=_ROWS)
+            drawer.done.record(self._stream)
 
-        def wait() -> list[bool]:
-            done.synchronize()
-            return [True] * len(blocks)
+        def wait() -> Bools:
+            drawer.done.synchronize()
+            self._drawers.append(drawer)
+            return np.ones(count, dtype=bool)
 
         return wait
 
-    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: torch.cuda.Event) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: torch.cuda.Event) -> Wait:
+        count = len(blocks)
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            drawer = self._drawer(count)
             self._stream.wait_event(mark)
-            numbers, pages, tags = self._upload(blocks, places)
-            sums = self.copy(numbers, pages, load=True)
-            good = torch.empty(len(blocks), dtype=torch.int32, device=self._device)
-            kernels.verify[(-(-len(blocks) // _ROWS),)](
-                pages, tags, sums, good, self._geometry.payload, len(blocks), ROWS=_ROWS
+            numbers, pages, tags, sums = drawer.upload(blocks, places, self._geometry, self._part)
+            self.copy(numbers, pages, load=True, sums=sums)
+            kernels.verify[(-(-count // _ROWS),)](
+                pages, tags, sums, drawer.good, self._geometry.payload, count, ROWS=_ROWS
             )
-            answer = torch.empty(len(blocks), dtype=torch.int32, pin_memory=True)
-            answer.copy_(good, non_blocking=True)
-            done = self._event()
+            drawer.answer[:count].copy_(drawer.good[:count], non_blocking=True)
+            drawer.done.record(self._stream)
 
-        def wait() -> list[bool]:
-            done.synchronize()
-            return [bool(ok) for ok in answer.tolist()]
+        def wait() -> Bools:
+            drawer.done.synchronize()
+            good: Bools = drawer.answer[:count].numpy() != 0
+            self._drawers.append(drawer)
+            return good
 
         return wait
 
-    def copy(self, numbers: torch.Tensor, pages: torch.Tensor, *, load: bool) -> torch.Tensor:
-        """One launch on the current stream; (blocks,) block numbers and page addresses in, checksums out."""
-        sums = torch.zeros(len(numbers), dtype=torch.int64, device=self._device)
+    def _drawer(self, rows: int) -> Drawer:
+        """One that nobody uses; where the copy that has it never ends it does not come back."""
+        fits = next((n for n, drawer in enumerate(self._drawers) if drawer.rows >= rows), None)
+        return Drawer(self._device, rows) if fits is None else self._drawers.pop(fits)
+
+    def copy(self, numbers: torch.Tensor, pages: torch.Tensor, *, load: bool, sums: torch.Tensor) -> None:
+        """One launch on the current stream; (blocks,) int64 each: block numbers, page addresses, and zeros, to which
+        the checksums are added."""
         address, stride, offset, words = self._tiles
         span = span_of(len(numbers), len(address), self.programs)
         spans = -(-len(address) // span)
@@ -94,21 +105,28 @@ class DeviceCopier:
             address, stride, offset, words, numbers, pages, sums, items, spans, span, len(address),
             LOAD=load, WORDS=self._words, num_warps=8,
         )
-        return sums
 
-    def _upload(self, blocks: Sequence[int], places: Sequence[Place]) -> Any:
-        """Block numbers, page addresses and tags, in one copy."""
-        table = np.empty((3, len(blocks)), dtype=np.int64)
-        table[0] = blocks
-        table[1] = [p.mapping.address + self._geometry.offset(p.page, self._part) for p in places]
-        table[2] = [p.tag for p in places]
-        return torch.from_numpy(table).pin_memory().to(self._device, non_blocking=True)
 
-    def _event(self) -> torch.cuda.Event:
+class Drawer:
+    """What one copy under way needs besides the blocks, for up to `rows` blocks: made on its copier's stream, kept for
+    the copies that follow."""
+
+    def __init__(self, device: torch.device, rows: int) -> None:
+        self.rows = max(_ROWS, 1 << (rows - 1).bit_length())
+        self._host = torch.empty(COLUMNS * self.rows, dtype=torch.int64, pin_memory=True)
+        self._device = torch.empty(COLUMNS * self.rows, dtype=torch.int64, device=device)
+        self.good = torch.empty(self.rows, dtype=torch.int32, device=device)
+        self.answer = torch.empty(self.rows, dtype=torch.int32, pin_memory=True)
+        self.done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         """Waited for without spinning: the engine's thread needs the processor."""
-        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-        done.record(self._stream)
-        return done
+
+    def upload(self, blocks: Ints, places: Places, geometry: Geometry, part: int) -> Sequence[torch.Tensor]:
+        """Block numbers, page addresses, tags, and zeros for the checksums, in one copy."""
+        size = COLUMNS * len(blocks)
+        fill(self._host.numpy()[:size].reshape(COLUMNS, -1), blocks, places, geometry, part)
+        table = self._device[:size]
+        table.copy_(self._host[:size], non_blocking=True)
+        return table.view(COLUMNS, -1).unbind()
 
 
 def span_of(blocks: int, tiles: int, programs: int) -> int:

@@ -1,13 +1,14 @@
 """Copies between an engine's KV in host memory and pages of a pool: one vectorised copy a region and chunk."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from kvstore.checksum import checksums
-from kvstore.engine.copier import Place, Wait
+from kvstore.engine.copier import Places, Wait
+from kvstore.engine.slots import Ints
 from kvstore.geometry import TRAILER, Geometry
 from kvstore.memory import Mapping
 from kvstore.memory.shm import SharedMapping
@@ -31,15 +32,15 @@ class HostCopier:
     def mark(self) -> None:
         """Nothing runs behind the host's back."""
 
-    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: None) -> Wait:
         for rows, pages, tags, view in self._by_chunk(places):
-            data = self._gather(np.asarray(blocks)[rows])
+            data = self._gather(blocks[rows])
             view[pages, : data.shape[1]] = data
             trailer = np.stack([tags, checksums(data)], axis=1)
             view[pages, data.shape[1] : data.shape[1] + TRAILER] = trailer.view(np.uint8)
-        return lambda: [True] * len(places)
+        return lambda: np.ones(len(places), dtype=bool)
 
-    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: None) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: None) -> Wait:
         """Blocks that are not what they should be are left as they were."""
         good = np.zeros(len(places), dtype=bool)
         size = self._geometry.payload
@@ -48,10 +49,10 @@ class HostCopier:
             trailer = np.ascontiguousarray(view[pages, size : size + TRAILER]).view(np.uint64)
             ok = (trailer[:, 0] == tags) & (trailer[:, 1] == checksums(data))
             good[rows] = ok
-            self._scatter(np.asarray(blocks)[rows][ok], data[ok])
-        return good.tolist
+            self._scatter(blocks[rows][ok], data[ok])
+        return lambda: good
 
-    def _gather(self, blocks: npt.NDArray[np.int64]) -> Bytes:
+    def _gather(self, blocks: Ints) -> Bytes:
         data = np.empty((len(blocks), self._geometry.payload), dtype=np.uint8)
         begin = 0
         for region in self._regions:
@@ -59,24 +60,17 @@ class HostCopier:
             begin += region.shape[1]
         return data
 
-    def _scatter(self, blocks: npt.NDArray[np.int64], data: Bytes) -> None:
+    def _scatter(self, blocks: Ints, data: Bytes) -> None:
         begin = 0
         for region in self._regions:
             region[blocks] = data[:, begin : begin + region.shape[1]]
             begin += region.shape[1]
 
-    def _by_chunk(
-        self, places: Sequence[Place]
-    ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64], Bytes]]:
+    def _by_chunk(self, places: Places) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.uint64], Bytes]]:
         """For each chunk: which of the places, their pages and tags, and this part of the chunk as (pages, bytes)."""
-        chunks = {id(place.mapping): place.mapping for place in places}
-        found = []
-        for identity, mapping in chunks.items():
-            rows = np.array([n for n, place in enumerate(places) if id(place.mapping) == identity])
-            pages = np.array([places[n].page for n in rows])
-            tags = np.array([places[n].tag for n in rows], dtype=np.uint64)
-            found.append((rows, pages, tags, self._view(mapping)))
-        return found
+        for number, mapping in enumerate(places.mappings):
+            rows = np.flatnonzero(places.which == number)
+            yield rows, places.pages[rows], places.tags[rows].astype(np.uint64), self._view(mapping)
 
     def _view(self, mapping: Mapping) -> Bytes:
         assert isinstance(mapping, SharedMapping)

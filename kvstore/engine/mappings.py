@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.errors import SpecgenError
 from kvstore.address import BadAddress
-from kvstore.geometry import Handle
+from kvstore.engine.slots import Ints
 from kvstore.line import Line, SessionRefused
 from kvstore.memory import Mapping, MemoryFailed, Peer, make_peer
 from kvstore.wire import FromEngine, FromService, Hello, Offer, Pause, Quiet, Read, Resume, Revoke, Unmapped, Wrote
@@ -73,11 +73,11 @@ class Mappings:
         with self._state:
             return self._chunks.keys() >= set(chunks)
 
-    def wrote(self, handles: list[Handle], *, ok: bool) -> None:
-        self._tell(Wrote(handles=handles, ok=ok))
+    def wrote(self, handles: Ints, *, ok: bool) -> None:
+        self._tell(Wrote(handles=handles.tobytes(), ok=ok))
 
-    def read(self, handles: list[Handle], *, wrong: list[Handle]) -> None:
-        self._tell(Read(handles=handles, wrong=wrong))
+    def read(self, handles: Ints, *, wrong: Ints) -> None:
+        self._tell(Read(handles=handles.tobytes(), wrong=wrong.tobytes()))
 
     def close(self) -> None:
         """Unmap everything and end the session."""

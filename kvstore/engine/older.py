@@ -22,18 +22,23 @@ from vllm.v1.kv_offload.base import (
 from vllm.v1.kv_offload.worker.worker import OffloadingHandler, TransferResult, TransferSpec, TransferType
 
 from kvstore.engine.binding import Facts, make_tier, make_transfers
-from kvstore.engine.tier import Slot, Tier
+from kvstore.engine.slots import Slots
+from kvstore.engine.tier import Granted, Tier
 from kvstore.engine.transfers import Transfers
 
 PROGRESS = "next_stored_block_idx"
 """The field of a request's state that says up to where it was offered."""
+TELLS_END = False
+"""Whether the manager is told of a request's end, after its last blocks were offered; this vLLM offers none then."""
 STORE, LOAD = ("GPU", "POOL"), ("POOL", "GPU")
+
+_NOTHING = Granted([], Slots(0))
 
 
 class PoolSlots(LoadStoreSpec):
     """Where blocks are in the tier, in the order of the engine's blocks."""
 
-    def __init__(self, slots: list[Slot]) -> None:
+    def __init__(self, slots: Slots) -> None:
         self.slots = slots
 
     @staticmethod
@@ -54,9 +59,10 @@ class PoolManager(OffloadingManager):
         return PoolSlots(self.tier.pin(list(keys)))
 
     def prepare_store(self, keys: Collection[OffloadKey], req_context: ReqContext) -> PrepareStoreOutput:
-        granted = self.tier.reserve(req_context.req_id, list(keys), self._limit(req_context)) if self._stores else {}
-        stored = [key for key in keys if key in granted]
-        return PrepareStoreOutput(stored, PoolSlots([granted[key] for key in stored]), [])
+        granted = _NOTHING
+        if self._stores:
+            granted = self.tier.reserve(req_context.req_id, list(keys), self._limit(req_context))
+        return PrepareStoreOutput([OffloadKey(key) for key in granted.keys], PoolSlots(granted.slots), [])
 
     def shutdown(self) -> None:
         self.tier.close()
@@ -76,10 +82,10 @@ class PoolHandler(OffloadingHandler):
         source, target = spec
         self._types[job_id] = (source.medium(), target.medium())
         if isinstance(source, PoolSlots) and isinstance(target, GPULoadStoreSpec):
-            self._transfers.submit(job_id, "load", target.block_ids.tolist(), source.slots)
+            self._transfers.submit(job_id, "load", target.block_ids, source.slots)
         else:
             assert isinstance(source, GPULoadStoreSpec) and isinstance(target, PoolSlots)
-            self._transfers.submit(job_id, "store", source.block_ids.tolist(), target.slots)
+            self._transfers.submit(job_id, "store", source.block_ids, target.slots)
         return True
 
     def get_finished(self) -> list[TransferResult]:
@@ -137,3 +143,8 @@ class PoolSpec(OffloadingSpec):
 def group_of(scheduler: Any) -> int:
     """The number that stands in the names of the one group's blocks."""
     return int(scheduler.config.kv_group_configs[0].group_idx)
+
+
+def has_window(scheduler: Any) -> bool:
+    """Whether the group's attention looks back a part of the request only, so that blocks are freed before its end."""
+    return scheduler.config.kv_group_configs[0].sliding_window_size_in_blocks is not None

@@ -22,17 +22,22 @@ from vllm.v1.kv_offload.base import (
 from vllm.v1.kv_offload.config import OffloadingConfig
 
 from kvstore.engine.binding import Facts, make_tier, make_transfers
-from kvstore.engine.tier import Slot, Tier
+from kvstore.engine.slots import Slots
+from kvstore.engine.tier import Granted, Tier
 from kvstore.engine.transfers import Transfers
 
 PROGRESS = "next_stored_chunk_idx"
 """The field of a request's state that says up to where it was offered."""
+TELLS_END = True
+"""Whether the manager is told of a request's end, after its last blocks were offered; this vLLM does so."""
+
+_NOTHING = Granted([], Slots(0))
 
 
 class PoolSlots(LoadStoreSpec):
     """Where blocks are in the tier, in the order of the engine's blocks."""
 
-    def __init__(self, slots: list[Slot]) -> None:
+    def __init__(self, slots: Slots) -> None:
         self.slots = slots
 
 
@@ -48,9 +53,8 @@ class PoolManager(OffloadingManager):
         return PoolSlots(self.tier.pin(list(keys)))
 
     def prepare_store(self, keys: Collection[OffloadKey], req_context: ReqContext) -> PrepareStoreOutput:
-        granted = self.tier.reserve(req_context.req_id, list(keys)) if self._stores else {}
-        stored = [key for key in keys if key in granted]
-        return PrepareStoreOutput(stored, PoolSlots([granted[key] for key in stored]), [])
+        granted = self.tier.reserve(req_context.req_id, list(keys)) if self._stores else _NOTHING
+        return PrepareStoreOutput([OffloadKey(key) for key in granted.keys], PoolSlots(granted.slots), [])
 
     def on_new_request(self, req_context: ReqContext) -> RequestOffloadingContext:
         return RequestOffloadingContext()
@@ -68,14 +72,14 @@ class PoolWorker(OffloadingWorker):
 
     def submit_store(self, job_id: int, src_spec: GPULoadStoreSpec, dst_spec: LoadStoreSpec) -> bool:
         assert isinstance(dst_spec, PoolSlots)
-        self._transfers.submit(job_id, "store", src_spec.block_ids.tolist(), dst_spec.slots)
+        self._transfers.submit(job_id, "store", src_spec.block_ids, dst_spec.slots)
         return True
 
     def submit_load(
         self, job_id: int, src_spec: LoadStoreSpec, dst_spec: GPULoadStoreSpec, expedited: bool = False
     ) -> bool:
         assert isinstance(src_spec, PoolSlots)
-        self._transfers.submit(job_id, "load", dst_spec.block_ids.tolist(), src_spec.slots)
+        self._transfers.submit(job_id, "load", dst_spec.block_ids, src_spec.slots)
         return True
 
     def get_finished(self) -> list[TransferResult]:
@@ -125,3 +129,8 @@ def hashes() -> str:
 def group_of(scheduler: Any) -> int:
     """The number that stands in the names of the one group's blocks."""
     return int(scheduler.config.kv_group_configs[0].group_idx)
+
+
+def has_window(scheduler: Any) -> bool:
+    """Whether the group's attention looks back a part of the request only, so that blocks are freed before its end."""
+    return scheduler.config.kv_group_configs[0].sliding_window_size_in_chunks is not None

@@ -6,10 +6,13 @@ moves whole pages between the buffer and the pool.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from kvstore.engine.copier import Copier, Place, Wait
+import numpy as np
+
+from kvstore.engine.copier import Copier, Places, Wait
+from kvstore.engine.slots import Ints
 from kvstore.geometry import Geometry
 from kvstore.memory import Mapping, MemoryFailed
 from kvstore.memory.agent import Agent, Span, agent
@@ -42,33 +45,32 @@ class RemoteCopier:
     def slice_bytes(self) -> int:
         return self._inner.slice_bytes
 
-    def store(self, blocks: Sequence[int], places: Sequence[Place], mark: Any) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: Any) -> Wait:
         """MemoryFailed where the pool's host cannot be reached."""
         if not _remote(places):
             return self._inner.store(blocks, places, mark)
         for some, theirs, ours in self._slices(blocks, places):
             self._inner.store(some, ours, mark)()
             self._move("WRITE", ours, theirs)
-        return lambda: [True] * len(places)
+        return lambda: np.ones(len(places), dtype=bool)
 
-    def load(self, blocks: Sequence[int], places: Sequence[Place], mark: Any) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: Any) -> Wait:
         """MemoryFailed as above; the blocks hold what they did, or rubbish."""
         if not _remote(places):
             return self._inner.load(blocks, places, mark)
-        good: list[bool] = []
+        good = []
         for some, theirs, ours in self._slices(blocks, places):
             self._move("READ", ours, theirs)
-            good += self._inner.load(some, ours, mark)()
-        return lambda: good
+            good.append(self._inner.load(some, ours, mark)())
+        return lambda: np.concatenate(good)
 
-    def _slices(
-        self, blocks: Sequence[int], places: Sequence[Place]
-    ) -> Iterator[tuple[Sequence[int], Sequence[Place], list[Place]]]:
+    def _slices(self, blocks: Ints, places: Places) -> Iterator[tuple[Ints, Places, Places]]:
         """As many as the buffer holds at a time, with the pages of the buffer they go through."""
         for begin in range(0, len(places), self._pages):
-            some, theirs = blocks[begin : begin + self._pages], places[begin : begin + self._pages]
-            buffer = self._buffer or self._new_buffer()
-            yield some, theirs, [Place(buffer, page, place.tag) for page, place in enumerate(theirs)]
+            theirs = places.some(begin, begin + self._pages)
+            buffer, count = self._buffer or self._new_buffer(), len(theirs)
+            ours = Places([buffer], np.zeros(count, dtype=np.int64), np.arange(count), theirs.tags)
+            yield blocks[begin : begin + count], theirs, ours
 
     def _new_buffer(self) -> Mapping:
         buffer = self._make_buffer(self._pages * self._geometry.page_bytes)
@@ -76,8 +78,8 @@ class RemoteCopier:
         self._buffer = buffer
         return buffer
 
-    def _move(self, direction: Literal["READ", "WRITE"], ours: Sequence[Place], theirs: Sequence[Place]) -> None:
-        remote = theirs[0].mapping
+    def _move(self, direction: Literal["READ", "WRITE"], ours: Places, theirs: Places) -> None:
+        remote = theirs.mappings[0]
         assert isinstance(remote, RemoteMapping), "one pool's places are all of one kind"
         mover: Agent = agent()
         here, there = self._spans(ours, self._device or 0), self._spans(theirs, 0)
@@ -85,14 +87,14 @@ class RemoteCopier:
             mover.move(direction, here, there, remote.remote, device=self._device)
         except MemoryFailed:
             # It may still be written to: kept for ever, and never used again.
-            self._spoilt.append(ours[0].mapping)
+            self._spoilt.append(ours.mappings[0])
             self._buffer = None
             raise
 
-    def _spans(self, places: Sequence[Place], device: int) -> list[Span]:
+    def _spans(self, places: Places, device: int) -> list[Span]:
         """This worker's part of each page."""
-        offset, size = self._geometry.offset, self._geometry.part_bytes
-        return [(p.mapping.address + offset(p.page, self._part), size, device) for p in places]
+        size = self._geometry.part_bytes
+        return [(address, size, device) for address in places.addresses(self._geometry, self._part).tolist()]
 
 
 def host_buffer(size: int) -> SharedMapping:
@@ -100,5 +102,5 @@ def host_buffer(size: int) -> SharedMapping:
     return SharedMapping(memory, address_of(memory), size)
 
 
-def _remote(places: Sequence[Place]) -> bool:
-    return bool(places) and isinstance(places[0].mapping, RemoteMapping)
+def _remote(places: Places) -> bool:
+    return any(isinstance(mapping, RemoteMapping) for mapping in places.mappings)

@@ -7,24 +7,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
 
 from common.errors import SpecgenError
 from kvstore.address import pools
 from kvstore.engine.config import TierConfig
-from kvstore.geometry import Handle
+from kvstore.engine.slots import Slots, part
 from kvstore.line import Line, SessionRefused
-from kvstore.wire import KEYS, Ask, FromEngine, FromService, Handles, Hello, Pin, Reserve, State, Touch
+from kvstore.wire import KEYS, Abandon, Ask, FromEngine, FromService, Handles, Hello, Pin, Reserve, State, Touch
 
 log = logging.getLogger("vllm.kvstore")
 _REFUSED_SECONDS = 10.0
 _TOUCH_SECONDS = 1.0
-
-Slot = tuple[str, Handle] | None
-"""Where a block is: the pool's name and the page; None where it is not there any more."""
-
+T = TypeVar("T")
 
 class Pool:
     """The scheduler's session with one pool, made again when it broke."""
@@ -37,6 +37,8 @@ class Pool:
         self._config = config
         self._line: Line | None = None
         self._retry_at = 0.0
+        self._lost: list[Abandon] = []
+        """Answers that did not come: the service is told as soon as it is there again."""
 
     @property
     def up(self) -> bool:
@@ -49,9 +51,13 @@ class Pool:
         self._retry_at = now + self._config.retry_seconds
         try:
             self._line = Line(self._path, self._hello, self._config.timeout_seconds)
-            log.info("KV pool %s: connected", self.name)
         except SpecgenError as error:
             self._lose(error, now)
+            return
+        log.info("KV pool %s: connected", self.name)
+        lost, self._lost = self._lost, []
+        for packet in lost:
+            self.tell(packet)
 
     def ask(self, packet: FromEngine) -> FromService | None:
         """None where the pool is gone. A session that broke (the service was started again) is made anew once."""
@@ -70,6 +76,8 @@ class Pool:
             return self._line.ask(packet)
         except SpecgenError as error:
             self._lose(error, time.monotonic())
+            if isinstance(packet, Reserve | Pin):
+                self._lost.append(Abandon(keys=packet.keys, pinned=isinstance(packet, Pin)))
             return None
 
     def tell(self, packet: FromEngine) -> None:
@@ -91,6 +99,13 @@ class Pool:
         if self._line is not None:
             self._line.close()
             self._line = None
+
+
+class Granted(NamedTuple):
+    """Blocks to store, and a page for each."""
+
+    keys: list[bytes]
+    slots: Slots
 
 
 @dataclass(slots=True)
@@ -125,6 +140,11 @@ class Tier:
         """Tokens a block."""
         return self._hello.geometry.tokens
 
+    @property
+    def together(self) -> int:
+        """Blocks of a running request that are stored at once."""
+        return max(1, -(-self._config.store_tokens // self.tokens))
+
     # Loading
 
     def find(self, request: str, keys: Sequence[bytes], start: int) -> int:
@@ -156,20 +176,20 @@ class Tier:
         """Whether the last `find` found it."""
         return key in self._where
 
-    def pin(self, keys: Sequence[bytes]) -> list[Slot]:
+    def pin(self, keys: Sequence[bytes]) -> Slots:
         """Protect blocks for a load and say where they are."""
-        slots: dict[bytes, Slot] = {}
+        parts = []
         for pool in self._ready():
-            theirs = [key for key in keys if self._where.get(key) == pool.name]
-            for batch in batches(theirs):
-                answer = pool.ask(Pin(keys=batch))
-                handles = answer.handles if isinstance(answer, Handles) else [None] * len(batch)
-                slots |= {k: (pool.name, h) if h else None for k, h in zip(batch, handles, strict=True)}
-        return [slots.get(key) for key in keys]
+            rows = [row for row, key in enumerate(keys) if self._where.get(key) == pool.name]
+            for batch in batches(rows):
+                answer = pool.ask(Pin(keys=[keys[row] for row in batch]))
+                if isinstance(answer, Handles):
+                    parts.append(part(pool.name, batch, answer.handles))
+        return Slots(len(keys), tuple(parts))
 
     # Storing
 
-    def reserve(self, request: str, keys: Sequence[bytes], limit: int | None = None) -> dict[bytes, Slot]:
+    def reserve(self, request: str, keys: Sequence[bytes], limit: int | None = None) -> Granted:
         """Pages for blocks that are nowhere yet. `limit`: blocks of the request to keep at most."""
         chain = self._chain(request, keys)
         pool = self._pool_for(chain)
@@ -178,8 +198,9 @@ class Tier:
             keys = [key for key in keys if key in keep]
         if pool is None:
             chain.short = True
-            return {}
-        granted: dict[bytes, Slot] = {}
+            return Granted([], Slots(0))
+        granted: list[bytes] = []
+        parts = []
         short = False
         for batch in batches(keys):
             answer = pool.ask(Reserve(keys=batch))
@@ -187,10 +208,12 @@ class Tier:
                 short = True
                 break
             short = short or answer.short
-            granted |= {key: (pool.name, h) for key, h in zip(batch, answer.handles, strict=True) if h}
+            found = part(pool.name, range(len(batch)), answer.handles)
+            parts.append(replace(found, rows=np.arange(len(granted), len(granted) + len(found.rows))))
+            granted += [batch[row] for row in found.rows.tolist()]
         self._remember(request, chain, pool, short)
         self._touch(chain, pool)
-        return granted
+        return Granted(granted, Slots(len(granted), tuple(parts)))
 
     def take_rewinds(self) -> set[str]:
         """Requests whose earlier blocks may be missing in the tier: offer them from the first on again."""
@@ -257,7 +280,7 @@ class Tier:
         return [pool for pool in self._pools.values() if pool.up]
 
 
-def batches(keys: Sequence[bytes]) -> Iterator[list[bytes]]:
+def batches(keys: Sequence[T]) -> Iterator[list[T]]:
     """What fits one message each."""
     for start in range(0, len(keys), KEYS):
         yield list(keys[start : start + KEYS])

@@ -1,38 +1,43 @@
-"""A worker's copies: one thread a direction, jobs in order, in pieces that keep a revocation from waiting long."""
+"""A worker's copies: one thread a direction, jobs in order, in pieces that keep a revocation from waiting long.
+
+What is done for each block is done in columns: the thread shares the interpreter with the engine's own.
+"""
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from kvstore.address import pools
-from kvstore.engine.copier import Copier, Place, Wait
+from kvstore.engine.copier import Bools, Copier, Places, Wait
 from kvstore.engine.mappings import Mappings, Unavailable
-from kvstore.engine.tier import Slot
-from kvstore.geometry import Handle
+from kvstore.engine.slots import CHUNK, PAGE, TAG, Ints, Slots, joined
+from kvstore.memory import Mapping as Chunk
 from kvstore.memory import context_here
-from kvstore.wire import Hello
+from kvstore.wire import KEYS, Hello
 
 log = logging.getLogger("vllm.kvstore")
 _LOOK_SECONDS = 1.0
-_AT_ONCE = 2
-Start = Callable[[Sequence[int], Sequence[Place], Any], Wait]
+_AT_ONCE, _JOBS = 2, 64
+Start = Callable[[Ints, Places, Any], Wait]
 """`Copier.store` or `Copier.load`."""
 
 
 @dataclass(frozen=True)
 class Job:
     id: int
-    blocks: Sequence[int]
-    slots: Sequence[Slot]
+    blocks: Ints
+    slots: Slots
     mark: Any
     submitted_at: float
 
@@ -51,12 +56,20 @@ class Piece:
     """What one call of a copier does."""
 
     pool: str
-    blocks: list[int]
-    handles: list[Handle]
+    blocks: Ints
+    handles: Ints
+    chunks: list[int]
+    """Each once, in the order of `which`."""
+    which: Ints
+    """Of the chunks, for each handle."""
 
-    @cached_property
-    def chunks(self) -> set[int]:
-        return {handle.chunk for handle in self.handles}
+    def places(self, chunks: Mapping[int, Chunk]) -> Places:
+        return Places([chunks[c] for c in self.chunks], self.which, self.handles[:, PAGE], self.handles[:, TAG])
+
+
+def piece(pool: str, blocks: Ints, handles: Ints) -> Piece:
+    chunks, which = np.unique(handles[:, CHUNK], return_inverse=True)
+    return Piece(pool, blocks, handles, chunks.tolist(), which)
 
 
 class Copying:
@@ -69,10 +82,10 @@ class Copying:
         self._problem = ""
         with self._caught():
             chunks = self._held.enter_context(pool.use(piece.chunks))
-            self._wait = start(piece.blocks, [Place(chunks[h.chunk], h.page, h.tag) for h in piece.handles], mark)
+            self._wait = start(piece.blocks, piece.places(chunks), mark)
 
-    def end(self) -> tuple[Piece, list[bool], str]:
-        good = [False] * len(self._piece.blocks)
+    def end(self) -> tuple[Piece, Bools, str]:
+        good = np.zeros(len(self._piece.blocks), dtype=bool)
         with self._held, self._caught():
             if self._wait is not None:
                 good = self._wait()
@@ -102,17 +115,22 @@ class Transfers:
         self._open: set[int] = set()
         self._failed: set[int] = set()
         self._closing = threading.Event()
-        self._lanes = {"store": Lane("store", store, self._store), "load": Lane("load", load, self._load)}
+        self._lanes = {
+            "store": Lane("store", store, self._store, together=_JOBS), "load": Lane("load", load, self._load),
+        }
         self._look()
         threading.Thread(target=self._look_for_pools, name="kv-look", daemon=True).start()
 
     def submit(
-        self, id: int, direction: Literal["store", "load"], blocks: Sequence[int], slots: Sequence[Slot]
+        self, id: int, direction: Literal["store", "load"], blocks: Sequence[int] | npt.NDArray[np.integer[Any]],
+        slots: Slots,
     ) -> None:
+        """Copy blocks from or to their slots, which are as many, some time from now; `finished` tells when."""
         lane = self._lanes[direction]
         with self._lock:
             self._open.add(id)
-        lane.jobs.put(Job(id, blocks, slots, lane.copier.mark(), time.monotonic()))
+        numbers = np.asarray(blocks, dtype=np.int64)
+        lane.jobs.put(Job(id, numbers, slots, lane.copier.mark(), time.monotonic()))
 
     def finished(self) -> list[Done]:
         with self._lock:
@@ -147,56 +165,57 @@ class Transfers:
             if path.stem not in self._pools:
                 self._pools[path.stem] = Mappings(path, self._hello, self._context)
 
-    # One job
+    # Jobs
 
-    def _store(self, copier: Copier, job: Job) -> None:
-        for piece, good, problem in self._copies(job, copier.store, copier.slice_bytes):
-            self._pools[piece.pool].wrote(piece.handles, ok=all(good))
+    def _store(self, copier: Copier, jobs: Sequence[Job]) -> None:
+        """Those of one step together, which often are one request's forks: one launch, one message."""
+        for piece, good, problem in self._copies(merged(jobs), copier.store, copier.slice_bytes):
+            self._pools[piece.pool].wrote(piece.handles, ok=bool(good.all()))
             if problem:
                 log.info("KV tier: %d blocks were not stored: %s", len(piece.blocks), problem)
-        self._finish(job, [])
+        for job in jobs:
+            self._finish(job, [])
 
-    def _load(self, copier: Copier, job: Job) -> None:
-        good: set[int] = set()
+    def _load(self, copier: Copier, jobs: Sequence[Job]) -> None:
+        (job,) = jobs
+        loaded: list[Ints] = [np.empty(0, dtype=np.int64)]
         problems = set()
-        for piece, ok, problem in self._copies(job, copier.load, copier.slice_bytes):
-            wrong = [] if problem else [handle for handle, fine in zip(piece.handles, ok, strict=True) if not fine]
+        for piece, good, problem in self._copies(job, copier.load, copier.slice_bytes):
+            wrong = piece.handles[:0] if problem else piece.handles[~good]
             self._pools[piece.pool].read(piece.handles, wrong=wrong)
-            good.update(block for block, fine in zip(piece.blocks, ok, strict=True) if fine)
-            problems.add(problem or ("not what was stored" if wrong else ""))
-        failed = [block for block in job.blocks if block not in good]
+            loaded.append(piece.blocks[good])
+            problems.add(problem or ("not what was stored" if len(wrong) else ""))
+        failed = np.setdiff1d(job.blocks, np.concatenate(loaded)).tolist()
         if failed:
             why = ", ".join(sorted(problems - {""})) or "gone from the pool"
             log.warning("KV tier: %d of %d blocks will be computed: %s", len(failed), len(job.blocks), why)
         self._finish(job, failed)
 
-    def _copies(self, job: Job, start: Start, most: int) -> Iterator[tuple[Piece, list[bool], str]]:
+    def _copies(self, job: Job, start: Start, most: int) -> Iterator[tuple[Piece, Bools, str]]:
         """Each piece with which of its blocks were copied, and why none was.
 
-        The next one is made ready while one is copied; but none is held while a chunk is waited for.
+        The next one is started while one is copied, and before what ended is reported; but none is held while a chunk
+        is waited for.
         """
         under_way: deque[Copying] = deque()
         for piece in self._pieces(job, most):
-            pool = self._pools[piece.pool]
+            pool, ended = self._pools[piece.pool], []
             while under_way and (len(under_way) >= _AT_ONCE or not pool.has(piece.chunks)):
-                yield under_way.popleft().end()
+                ended.append(under_way.popleft().end())
             under_way.append(Copying(piece, pool, start, job.mark))
+            yield from ended
         while under_way:
             yield under_way.popleft().end()
 
-    def _pieces(self, job: Job, most: int) -> list[Piece]:
-        """Of each pool that is known, at most `most` bytes each."""
-        by_pool: dict[str, list[tuple[int, Handle]]] = defaultdict(list)
-        for block, slot in zip(job.blocks, job.slots, strict=True):
-            if slot is not None:
-                by_pool[slot[0]].append((block, slot[1]))
-        if not by_pool.keys() <= self._pools.keys():
+    def _pieces(self, job: Job, most: int) -> Iterator[Piece]:
+        """Of each pool that is known, at most `most` bytes each, and no more than a message names."""
+        if any(part.pool not in self._pools for part in job.slots.parts):
             self._look()
-        step = max(1, most // self._hello.geometry.payload)
-        return [
-            Piece(pool, [block for block, _ in pairs[i : i + step]], [handle for _, handle in pairs[i : i + step]])
-            for pool, pairs in by_pool.items() if pool in self._pools for i in range(0, len(pairs), step)
-        ]
+        step = min(KEYS, max(1, most // self._hello.geometry.payload))
+        for part in job.slots.parts:
+            if part.pool in self._pools:
+                for at in range(0, len(part.rows), step):
+                    yield piece(part.pool, job.blocks[part.rows[at : at + step]], part.handles[at : at + step])
 
     def _finish(self, job: Job, failed: list[int]) -> None:
         size = self._hello.geometry.payload * (len(job.blocks) - len(failed))
@@ -206,19 +225,34 @@ class Transfers:
             self._lock.notify_all()
 
 
-class Lane:
-    """A thread that works off one direction's jobs."""
+def merged(jobs: Sequence[Job]) -> Job:
+    """One after the other; the last one's mark comes after the others'."""
+    if len(jobs) == 1:
+        return jobs[0]
+    return replace(jobs[-1], blocks=np.concatenate([j.blocks for j in jobs]), slots=joined([j.slots for j in jobs]))
 
-    def __init__(self, name: str, copier: Copier, run: Callable[[Copier, Job], None]) -> None:
+
+class Lane:
+    """A thread that works off one direction's jobs, up to `together` that wait at a time."""
+
+    def __init__(
+        self, name: str, copier: Copier, run: Callable[[Copier, Sequence[Job]], None], together: int = 1
+    ) -> None:
         self.copier = copier
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._run = run
+        self._together = together
         self._thread = threading.Thread(target=self._work, name=f"kv-{name}", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         while (job := self.jobs.get()) is not None:
-            self._run(self.copier, job)
+            jobs: list[Job | None] = [job]
+            while len(jobs) < self._together and not self.jobs.empty():
+                jobs.append(self.jobs.get())
+            self._run(self.copier, [job for job in jobs if job is not None])
+            if jobs[-1] is None:
+                return
 
     def close(self) -> None:
         self.jobs.put(None)

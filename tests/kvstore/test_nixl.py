@@ -7,6 +7,7 @@ import itertools
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -210,14 +211,20 @@ def test_a_service_that_does_not_answer_costs_a_computation_and_is_used_again(
             assert b._run("load", 5, slots) == set(range(5)), "to be computed"
         finally:
             pool.running.send_signal(signal.SIGCONT)
-    store(a, keys)
-    until(lambda: b.load("t", keys) == (5, 0))
+        # The connection is made anew while both sides still clear the old one away: where that goes wrong the transfer
+        # fails once more, which must not take as long as the test waits.
+        patch.setattr(nixl, "_MOST_SECONDS", 2.0)
+        store(a, keys)
+        until(lambda: b.load("t", keys) == (5, 0))
 
 
 def states(process: int) -> list[str]:
-    """Of its threads."""
-    files = Path(f"/proc/{process}/task").glob("*/stat")
-    return [file.read_text().rsplit(")", 1)[1].split()[0] for file in files]
+    """Of its threads; one may end at this moment."""
+    found = []
+    for file in Path(f"/proc/{process}/task").glob("*/stat"):
+        with suppress(OSError):
+            found.append(file.read_text().rsplit(")", 1)[1].split()[0])
+    return found
 
 
 @needs_nixl

@@ -56,6 +56,20 @@ def test_a_pinned_block_stays_and_a_full_pool_stores_less() -> None:
     assert made.directory(MINE).leading([A, B, C]) == 2
 
 
+def test_a_pool_that_cannot_grow_is_asked_once_a_reservation() -> None:
+    """Asking again for each block that evicts one made large reservations take longer than engines wait."""
+    made = pool()
+    put(made, A, B, C)
+    asked: list[bool] = []
+
+    def more() -> bool:
+        asked.append(True)
+        return False
+
+    assert len(made.directory(MINE).reserve("w", [D, E], more)) == 2
+    assert len(asked) == 1
+
+
 def test_a_block_can_be_read_when_all_its_parts_are_written() -> None:
     two = Geometry(layout="l", dtype="bf16", tokens=16, payload=64, parts=2)
     made = Pool(two.page_bytes, first=1, tag=lambda: 7)
@@ -72,6 +86,22 @@ def test_a_block_can_be_read_when_all_its_parts_are_written() -> None:
     assert not directory.reserve("w", [B], lambda: made.more(MINE)), "one part is still being read"
     directory.unpin("r", [handle])
     assert directory.reserve("w", [B], lambda: made.more(MINE))
+
+
+def test_what_an_engine_never_learnt_of_is_given_up() -> None:
+    made = pool()
+    (written,) = put(made, A)
+    directory = made.directory(MINE)
+    directory.reserve("w", [B], lambda: False)
+    directory.reserve("x", [C], lambda: False)
+    assert directory.abandon("w", [A, B, C, D], pinned=False) == 1, "A is written, C another's, D nowhere"
+    assert directory.reserve("w", [B], lambda: False)
+    directory.pin("w", [A])
+    directory.pin("x", [A])
+    assert directory.abandon("w", [A, B], pinned=True) == 1
+    assert not directory.reserve("w", [D], lambda: False), "the other still reads it"
+    directory.unpin("x", [written])
+    assert directory.reserve("w", [D], lambda: False)
 
 
 def test_stale_handles_are_refused() -> None:

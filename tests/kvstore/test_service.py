@@ -34,6 +34,7 @@ from common.messages import (
 )
 from common.worker.device import Devices
 from common.worker.memory import NoRoom, room
+from kvstore.handles import present
 from kvstore.line import Line
 from kvstore.memory import make_owner
 from kvstore.wire import Handles, Offer, Pause, Quiet, Reserve, Revoke, Role, Unmapped
@@ -146,7 +147,7 @@ def fill(manager: Line) -> list[int]:
     """Reserve a page, so that a chunk belongs to the engine; the chunk's number."""
     answer = manager.ask(Reserve(keys=KEYS[:1]))
     assert isinstance(answer, Handles)
-    return [handle.chunk for handle in answer.handles if handle is not None]
+    return [handle.chunk for handle in present(answer.handles)]
 
 
 def all_of_it() -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from kvstore.geometry import Geometry, Handle, Space
+from kvstore.handles import pack, present, unpack
 from kvstore.line import Line, LineDown, SessionRefused
 from kvstore.memory import MemoryFailed, make_peer
 from kvstore.memory.shm import SharedMapping
@@ -80,17 +81,17 @@ def test_what_one_engine_stores_another_reads(service: PoolService) -> None:
     answer = reserve(a, KEYS[:3])
     packet, descriptor = offer(writer)
     memory = mapped(service, packet, descriptor)
-    handles = [handle for handle in answer.handles if handle is not None]
+    handles = present(answer.handles)
     assert len(handles) == 3
     for n, handle in enumerate(handles):
         at = GEOMETRY.offset(handle.page, 0)
         memory.memory[at : at + GEOMETRY.payload] = bytes([n + 1]) * GEOMETRY.payload
     assert state(b, KEYS[:3]).count == 0, "not written yet"
-    writer.send(Wrote(handles=handles))
+    writer.send(Wrote(handles=pack(handles)))
     until(lambda: state(b, KEYS[:3]).count == 3)
     pinned = b.ask(Pin(keys=KEYS[:4]))
     assert isinstance(pinned, Handles)
-    assert pinned.handles == [*handles, None]
+    assert unpack(pinned.handles) == [*handles, None]
     theirs = mapped(service, *offer(reader))
     found = [theirs.memory[GEOMETRY.offset(handle.page, 0)] for handle in handles]
     assert found == [1, 2, 3]
@@ -124,10 +125,9 @@ def test_a_new_chunk_is_zero_and_cannot_shrink_under_a_reader(service: PoolServi
 
 def test_revocation_waits_for_the_peer_and_its_old_mapping_stays_valid(service: PoolService) -> None:
     manager, worker = connect(service, "manager"), connect(service, "worker")
-    (handle,) = reserve(manager, KEYS[:1]).handles
-    assert handle is not None
+    (handle,) = present(reserve(manager, KEYS[:1]).handles)
     mapping = mapped(service, *offer(worker))
-    worker.send(Wrote(handles=[handle]))
+    worker.send(Wrote(handles=pack([handle])))
     until(lambda: state(manager, KEYS[:1]).count == 1)
     before = state(manager, KEYS[:1]).epoch
     assert service.call(lambda: service.desk.shrink(1)) == [handle.chunk]
@@ -141,7 +141,7 @@ def test_revocation_waits_for_the_peer_and_its_old_mapping_stays_valid(service: 
     worker.send(Unmapped(chunks=[handle.chunk]))
     until(lambda: service.call(service.pool.releasable) == [handle.chunk])
     assert service.call(service.desk.release) == [handle.chunk]
-    worker.send(Wrote(handles=[handle]))
+    worker.send(Wrote(handles=pack([handle])))
     assert reserve(manager, KEYS[:1]).short, "the pool has nothing left"
 
 
@@ -159,17 +159,16 @@ def test_an_engine_that_dies_loses_its_half_written_pages(service: PoolService) 
     reserve(manager, KEYS[:2])
     other = connect(service, "manager", "other")
     manager.close()
-    assert reserve(other, KEYS[:2]).handles == [None, None], "its worker may still write"
+    assert unpack(reserve(other, KEYS[:2]).handles) == [None, None], "its worker may still write"
     worker.close()
-    until(lambda: all(reserve(other, KEYS[:2]).handles))
+    until(lambda: all(unpack(reserve(other, KEYS[:2]).handles)))
 
 
 def test_a_pause_stops_everything_until_it_ends(service: PoolService) -> None:
     manager, worker = connect(service, "manager"), connect(service, "worker")
-    (handle,) = reserve(manager, KEYS[:1]).handles
-    assert handle is not None
+    (handle,) = present(reserve(manager, KEYS[:1]).handles)
     offer(worker)
-    worker.send(Wrote(handles=[handle]))
+    worker.send(Wrote(handles=pack([handle])))
     until(lambda: state(manager, KEYS[:1]).count == 1)
     before = state(manager, KEYS[:1])
     service.call(service.desk.pause)
@@ -208,9 +207,8 @@ def test_another_tenant_sees_nothing(service: PoolService) -> None:
     mine, worker = connect(service, "manager"), connect(service, "worker")
     space = Space(model="m", tenant="x")
     theirs, spy = connect(service, "manager", "spy", space=space), connect(service, "worker", "spy", space=space)
-    (handle,) = reserve(mine, KEYS[:1]).handles
-    assert handle is not None
-    worker.send(Wrote(handles=[handle]))
+    (handle,) = present(reserve(mine, KEYS[:1]).handles)
+    worker.send(Wrote(handles=pack([handle])))
     until(lambda: state(mine, KEYS[:1]).count == 1)
     assert state(theirs, KEYS[:1]).count == 0
     reserve(theirs, KEYS[:1])
@@ -231,7 +229,7 @@ def test_memory_that_one_tenant_gave_up_comes_to_another_as_zeros(service: PoolS
     service.grow(1)
     space = Space(model="m", tenant="x")
     theirs, spy = connect(service, "manager", "spy", space=space), connect(service, "worker", "spy", space=space)
-    assert all(reserve(theirs, KEYS[:1]).handles)
+    assert present(reserve(theirs, KEYS[:1]).handles)
     given, descriptor = offer(spy)
     assert given.chunk != packet.chunk
     assert not any(mapped(service, given, descriptor).memory[:])
@@ -258,10 +256,9 @@ def test_nonsense_ends_the_session_and_not_the_service(service: PoolService) -> 
 
 def test_stale_handles_change_nothing(service: PoolService) -> None:
     manager, worker = connect(service, "manager"), connect(service, "worker")
-    (handle,) = reserve(manager, KEYS[:1]).handles
-    assert handle is not None
-    worker.send(Wrote(handles=[Handle(handle.chunk, handle.page, handle.tag + 1), Handle(1, 2, 3)]))
-    worker.send(Wrote(handles=[handle]))
+    (handle,) = present(reserve(manager, KEYS[:1]).handles)
+    worker.send(Wrote(handles=pack([Handle(handle.chunk, handle.page, handle.tag + 1), Handle(1, 2, 3)])))
+    worker.send(Wrote(handles=pack([handle])))
     until(lambda: state(manager, KEYS[:1]).count == 1)
 
 
