@@ -230,7 +230,7 @@ def test_pages_of_a_grant_that_never_came_are_free_again(
     a = make("a")
     a.store("r", [key(0)])
     stored(service, 1)
-    a.tier._pools["cpu"]._line._socket.settimeout(0.2)  # type: ignore[union-attr]
+    a.tier._pools["cpu"]._line._socket.settimeout(1.0)  # type: ignore[union-attr]
     reserve = service.desk._reserve
 
     def once(session: Session, hello: Hello, keys: list[bytes]) -> None:
