@@ -15,6 +15,9 @@ from common.messages import (
     LeaseReleased,
     LeaseTaken,
     Message,
+    PoolAnnounced,
+    PoolShrunk,
+    ReservationDecided,
     ResultAccepted,
     RunEnded,
     RunStarted,
@@ -118,6 +121,18 @@ def _engine(events: Sequence[Message], wall: float) -> dict[str, Any]:
         "most_running": max(load.running for load in loads), "most_waiting": max(load.waiting for load in loads),
         "cache_usage_most": round(max(load.cache_usage for load in loads), 4),
         "preemptions": loads[-1].preemptions - loads[0].preemptions,
+    }
+
+
+def pool(events: Sequence[Message]) -> dict[str, int]:
+    """The KV pool, where there was one: how large it was, how often it shrank, and which jobs asked for its memory."""
+    sizes = [e for e in events if isinstance(e, PoolAnnounced)]
+    asked = [e for e in events if isinstance(e, ReservationDecided)]
+    return {
+        "most_chunks": max((e.chunks for e in sizes), default=0),
+        "most_blocks": max((e.blocks for e in sizes), default=0),
+        "shrunk": sum(isinstance(e, PoolShrunk) for e in events), "reservations": len(asked),
+        "denied": sum(not e.granted for e in asked),
     }
 
 

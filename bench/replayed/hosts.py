@@ -4,10 +4,11 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+from pathlib import Path
 
 from bench.engine.server import Host
 from common.devices import DeviceSettings, discover, other_cores
-from common.settings import load
+from common.settings import CONFIG_VARIABLE, load
 from common.supervise import Service, python_service
 from generator.engine.interpreter import find
 from kvstore.engine.config import transfer_config
@@ -34,7 +35,7 @@ def prepare(options: argparse.Namespace) -> DeviceSettings:
 
 def engine(options: argparse.Namespace) -> tuple[Host, dict[str, str]]:
     """What is started, and the variables it gets."""
-    kv = ("--kv-transfer-config", transfer_config(str(options.out / "kv"))) if options.kv else ()
+    kv = ("--kv-transfer-config", transfer_config(str(options.sockets))) if options.kv else ()
     env = {"PYTHONHASHSEED": "0"} if options.kv else {}
     if options.tiny:
         args = ("--max-model-len", TINY_CONTEXT, *kv)
@@ -50,11 +51,11 @@ def engine(options: argparse.Namespace) -> tuple[Host, dict[str, str]]:
     }
 
 
-def pools(options: argparse.Namespace, devices: DeviceSettings) -> tuple[Service, ...]:
-    """The KV tier's service on the judging device, where it is asked for."""
+def pools(options: argparse.Namespace, devices: DeviceSettings, config: Path) -> tuple[Service, ...]:
+    """The KV tier's service on the judging device, where it is asked for. `config`: the settings of its system."""
     if not options.kv:
         return ()
-    env = {"SPECGEN_KVSTORE_SOCKETS": str(options.out / "kv")}
+    env = {"SPECGEN_KVSTORE_SOCKETS": str(options.sockets), CONFIG_VARIABLE: str(config)}
     if not options.tiny:
         env |= {"SPECGEN_KVSTORE_KIND": "vmm", "SPECGEN_KVSTORE_DEVICE": discover(devices)[0].id}
     return (python_service("kvstore", env=env),)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         str(ROOT / name) for name in (CPU_RECORDINGS if options.tiny else GPU_RECORDINGS)
     ]
     options.parts = options.parts.split(",")
-    if unknown := set(options.parts) - set(PARTS):
-        raise UsageError(f"--parts {', '.join(sorted(unknown))}: they are {' and '.join(PARTS)}")
+    if sorted(options.parts) != sorted(set(options.parts) & set(PARTS)):
+        raise UsageError(f"--parts {','.join(options.parts)}: name {' and '.join(PARTS)}, each at most once")
     options.out = (options.out or ROOT / "runs" / f"replayed-{time.time_ns()}").absolute()
+    options.sockets = Path(tempfile.mkdtemp(prefix="kv-"))  # the path of a socket has at most 107 bytes
     return options

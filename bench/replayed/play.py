@@ -51,7 +51,7 @@ async def play(plan: Plan, submitted: Sequence[RunSubmitted], *, until: float) -
         runs = {one.run: await collect(bus, one.run) for one in submitted}
         for run, events in runs.items():
             write_folder(plan.folder / run, events)
-        return Played(runs=runs, events=await stored(bus), said=await _said(bus, list(runs)))
+        return Played(runs=runs, events=await stored(bus), said=await said(bus, list(runs)))
 
 
 def _limited(submitted: RunSubmitted, seconds: float) -> RunSubmitted:
@@ -85,7 +85,8 @@ async def _run(bus: Bus, submitted: RunSubmitted) -> None:
     await Watch(bus, submitted.run).until_ended(show)
 
 
-async def _said(bus: Bus, runs: Sequence[str]) -> dict[tuple[str, int], str]:
+async def said(bus: Bus, runs: Sequence[str]) -> dict[tuple[str, int], str]:
+    """(run, iteration) to all that its main generation has said, markers included, from the stream of tokens."""
     parts: defaultdict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for delivery in await bus.history(f"{PREFIX}.tok.>"):
         delta = delivery.message
