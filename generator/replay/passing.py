@@ -91,6 +91,8 @@ class Passing:
                 if ear is not None:
                     ear.hear(chunk)
                 await response.write(chunk)
+        except ConnectionResetError:
+            log.info("proxy.client_left")
         except aiohttp.ClientError as error:
             # A broken stream must look broken to the client as well.
             log.warning("proxy.upstream_broke", error=str(error))
