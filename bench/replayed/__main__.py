@@ -1,6 +1,7 @@
 """Both parts in one call: `python -m bench.replayed --model DIR`, or `--tiny` on a CPU; docs/engine.md says more.
 
-The result is printed as JSON, and written to $OUT/replayed.json after each part where OUT is set.
+The result is printed as JSON, and written to $OUT/replayed.json after each part where OUT is set. The exit code is 0
+where every part was played as it should be.
 """
 from __future__ import annotations
 
@@ -34,7 +35,14 @@ async def main() -> int:
     report.parts["compared"] = compared(report.parts)
     report.write()
     print(json.dumps(report.parts))
-    return int(any("error" in part for part in report.parts.values()))
+    return int(any(map(wrong, report.parts.values())))
+
+
+def wrong(part: dict[str, Any]) -> bool:
+    """It failed, a timing was not alone on its device, or other words were said than those recorded."""
+    found = part.get("result", {})
+    overlaps = found.get("judge", {}).get("overlaps", 0)
+    return "error" in part or overlaps > 0 or not found.get("said_as_recorded", True)
 
 
 def compared(parts: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--profilers", type=int, metavar="N", help="as for `specgen run`")
     parser.add_argument("--stop", choices=STOPS, default="mean", help="as for `specgen run`")
     parser.add_argument("--drain-seconds", type=float, default=60.0, metavar="S", help="as for `specgen run`")
+    parser.add_argument(
+        "--warm-seconds", type=float, default=15.0, metavar="S", help="for the judges, before a part's runs begin"
+    )
     parser.add_argument("--kv", action="store_true", help="a KV pool on the judging device, and the connector in vLLM")
     parser.add_argument("--seconds", type=float, default=530.0, help="for everything together")
     parser.add_argument("--out", type=Path, metavar="DIR", help="logs and reports (default: runs/replayed-<time>)")

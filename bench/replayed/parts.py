@@ -28,21 +28,34 @@ from generator.replay.script import full_text
 ENDING = 25.0
 """Seconds of a part for ending its runs, its services and for counting."""
 
+LOG_CHARS = 1_500
+"""Of each log, its end, for a host that nobody can look at afterwards."""
+
 
 async def with_engine(
     report: Report, options: argparse.Namespace, recorded: list[Recorded], devices: DeviceSettings
 ) -> dict[str, Any]:
     """Every part in turn, each with its share of the time that is left. NotStarted where the engine does not start."""
     began, cache = time.monotonic(), load("judge", JudgeSettings).cache_folder
-    host_, env = hosts.engine(options)
-    async with server(host_, options.out / "vllm.log", env) as client:
-        started = round(time.monotonic() - began, 1)
-        for left, part in zip(range(len(options.parts), 0, -1), options.parts, strict=True):
-            os.environ["SPECGEN_JUDGE_CACHE"] = str(without_kernels(cache, options.out / part / "cache"))
-            limit = report.left() / left
-            await report.part(part, limit, partial(_part, part, limit, client, options, recorded, devices))
-        async with client.session.get(f"{client.url}/version") as answer:
-            return {"start_seconds": started, "vllm": (await answer.json())["version"]}
+    host, env = hosts.engine(options)
+    try:
+        async with server(host, options.out / "vllm.log", env) as client:
+            started = round(time.monotonic() - began, 1)
+            for left, part in zip(range(len(options.parts), 0, -1), options.parts, strict=True):
+                os.environ["SPECGEN_JUDGE_CACHE"] = str(without_kernels(cache, options.out / part / "cache"))
+                limit = report.left() / left
+                await report.part(part, limit, partial(_part, part, limit, client, options, recorded, devices))
+            return {"start_seconds": started, "vllm": await _version(client)}
+    finally:
+        report.parts["logs"] = {
+            str(log.relative_to(options.out)): log.read_text(errors="replace")[-LOG_CHARS:]
+            for log in (options.out / "vllm.log", *options.out.glob("*/logs/*.log")) if log.exists()
+        }
+
+
+async def _version(client: Client) -> str | None:
+    async with client.session.get(f"{client.url}/version") as answer:
+        return str((await answer.json())["version"]) if answer.status == 200 else None
 
 
 async def _part(
@@ -61,7 +74,7 @@ async def _part(
         runner, url = await listen(proxy.app())
         try:
             asked = [runs.submitted(options, one, part, url, devices) for one in recorded]
-            played = await play(plan, asked, until=until)
+            played = await play(plan, asked, warm=options.warm_seconds, until=until)
         finally:
             await runner.cleanup()
     await until_idle(client)

@@ -36,15 +36,17 @@ class Played(msgspec.Struct, kw_only=True):
     """(run, iteration) to the text of its main generation as the bus carried it."""
 
 
-async def play(plan: Plan, submitted: Sequence[RunSubmitted], *, until: float) -> Played:
+async def play(plan: Plan, submitted: Sequence[RunSubmitted], *, warm: float, until: float) -> Played:
     """All runs at once, as several users would have it. Their reports are written under the plan's folder.
 
-    `until`, of the monotonic clock, becomes a budget: what then still runs is ended in order. ServiceFailed where a
-    service cannot start.
+    They begin `warm` seconds after the last worker was heard, in which judges load what they need, as those of a system
+    that has run for a while have. `until`, of the monotonic clock, becomes a budget: what then still runs is ended in
+    order. ServiceFailed where a service cannot start.
     """
     async with local_system(plan) as system, await Bus.connect("replayed", system.bus) as bus, background() as tasks:
         tasks.start(_failure(system.supervisor))
         await _ready(bus, plan.validators + plan.profilers)
+        await asyncio.sleep(warm)
         seconds = max(1.0, until - time.monotonic())
         await asyncio.gather(*(_run(bus, _limited(one, seconds)) for one in submitted))
         await asyncio.sleep(LATE_SECONDS)

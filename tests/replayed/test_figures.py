@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.replayed.__main__ import compared
+from bench.replayed.__main__ import compared, wrong
 from bench.replayed.figures import figures, said_as_recorded
 from bench.replayed.gpus import utilisation
 from bench.replayed.play import Played
@@ -89,12 +89,12 @@ def test_every_number_of_a_stopped_run() -> None:
     assert (found["engine"]["busy_share"], found["engine"]["mean_running"]) == (1.0, 2.0)
     [run] = found["runs"]
     assert (run["first_candidate_seconds"], run["first_valid_seconds"], run["best_seconds"]) == (2.0, 4.0, 8.0)
-    assert found["said_as_recorded"] is True
+    assert found["said_as_recorded"] is True and not wrong({"result": found})
 
 
 def test_a_timing_beside_another_lease_is_seen() -> None:
     found = counted(*leased(Stage.VALIDATE, 1, 102.0, 106.0), *leased(Stage.PROFILE, 2, 105.0, 108.0))
-    assert found["judge"]["overlaps"] == 1 and found["engine"] == {}
+    assert found["judge"]["overlaps"] == 1 and found["engine"] == {} and wrong({"result": found})
 
 
 @pytest.mark.parametrize("said", [{}, {("r", 1): "We tile", ("r", 2): "Wrong"}])
