@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ async def main() -> int:
     report = Report(out / "replayed.json", options.seconds)
     recorded, devices = runs.read(options), hosts.prepare(options)
     report.parts["host"] = host(devices.kind) | {"gpus": hosts.gpus(), "command": " ".join(sys.argv)}
-    await report.part("engine", options.seconds, lambda: with_engine(report, options, recorded, devices))
+    with tempfile.TemporaryDirectory(prefix="kv-") as sockets:  # a socket's path has at most 107 bytes
+        options.sockets = sockets
+        await report.part("engine", options.seconds, lambda: with_engine(report, options, recorded, devices))
     report.parts["compared"] = compared(report.parts)
     report.write()
     print(json.dumps(report.parts))

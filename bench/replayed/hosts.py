@@ -35,7 +35,7 @@ def prepare(options: argparse.Namespace) -> DeviceSettings:
 
 def engine(options: argparse.Namespace) -> tuple[Host, dict[str, str]]:
     """What is started, and the variables it gets."""
-    kv = ("--kv-transfer-config", transfer_config(str(options.sockets))) if options.kv else ()
+    kv = ("--kv-transfer-config", transfer_config(options.sockets)) if options.kv else ()
     env = {"PYTHONHASHSEED": "0"} if options.kv else {}
     if options.tiny:
         args = ("--max-model-len", TINY_CONTEXT, *kv)
@@ -55,7 +55,7 @@ def pools(options: argparse.Namespace, devices: DeviceSettings, config: Path) ->
     """The KV tier's service on the judging device, where it is asked for. `config`: the settings of its system."""
     if not options.kv:
         return ()
-    env = {"SPECGEN_KVSTORE_SOCKETS": str(options.sockets), CONFIG_VARIABLE: str(config)}
+    env = {"SPECGEN_KVSTORE_SOCKETS": options.sockets, CONFIG_VARIABLE: str(config)}
     if not options.tiny:
         env |= {"SPECGEN_KVSTORE_KIND": "vmm", "SPECGEN_KVSTORE_DEVICE": discover(devices)[0].id}
     return (python_service("kvstore", env=env),)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,5 +54,4 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if sorted(options.parts) != sorted(set(options.parts) & set(PARTS)):
         raise UsageError(f"--parts {','.join(options.parts)}: name {' and '.join(PARTS)}, each at most once")
     options.out = (options.out or ROOT / "runs" / f"replayed-{time.time_ns()}").absolute()
-    options.sockets = Path(tempfile.mkdtemp(prefix="kv-"))  # the path of a socket has at most 107 bytes
     return options
