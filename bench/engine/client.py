@@ -72,7 +72,7 @@ class Client:
             "priority": priority, **fields,
         }
         if forced is not None:
-            body["vllm_xargs"] = {"forced": " ".join(map(str, forced))}
+            body["vllm_xargs"] = forcing(forced)
         answer = Answer(sent=time.monotonic())
         async with self.session.post(f"{self.url}/v1/completions", json=body) as response:
             if response.status != 200:
@@ -87,6 +87,18 @@ class Client:
         async with self.session.post(f"{self.url}/tokenize", json=body) as response:
             ids: list[int] = (await response.json())["tokens"]
             return ids
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        async with self.session.post(
+            f"{self.url}/detokenize", json={"model": self.model, "tokens": list(ids)}
+        ) as response:
+            text: str = (await response.json())["prompt"]
+            return text
+
+
+def forcing(ids: Sequence[int]) -> dict[str, str]:
+    """The `vllm_xargs` of a request that is to say these ids, at an engine with the plugin (`forcing.py`)."""
+    return {"forced": " ".join(map(str, ids))}
 
 
 def _take(answer: Answer, event: dict[str, Any], on_token: OnToken | None) -> None:

@@ -1,10 +1,10 @@
-"""A proxy before a real endpoint: passes everything on and hears what is generated."""
+"""A proxy before a real endpoint that hears what is generated and writes it down."""
 from __future__ import annotations
 
 import asyncio
 import statistics
 import time
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -17,13 +17,12 @@ from generator.llm.profiles import profile_for
 from generator.llm.stream import pieces_of
 from generator.replay.body import Body, parse
 from generator.replay.heard import Heard, Session
-from generator.replay.server import MAX_BODY
+from generator.replay.passing import Ear, Passing
 from generator.replay.tokens import encode
 from generator.replay.write import Writer
 
 log = get_logger()
 _GENERATES = ("/v1/completions", "/v1/chat/completions")
-_NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "content-encoding"}
 _RATE = 50.0
 """Tokens a second, until a generation has been timed."""
 
@@ -78,76 +77,28 @@ class Listener:
         return len(encode(self.text)) / seconds if seconds > 1 else None
 
 
-class Proxy:
+class Proxy(Passing):
     """`close` writes what is still to be written."""
 
     def __init__(self, upstream: str, writer: Writer) -> None:
-        self.upstream = upstream
+        super().__init__(upstream)
         self._writer = writer
         self._session: Session | None = None
-        self._http: aiohttp.ClientSession | None = None
         self._events: asyncio.Queue[tuple[Listener, bool] | None] = asyncio.Queue()
         """(stream, whether it has ended), in the order in which they began and ended; None to stop."""
         self._rates: list[float] = []
 
-    async def __aenter__(self) -> Proxy:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        self._http = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
         self._worker = asyncio.create_task(self._write())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._events.put_nowait(None)
         await self._worker
-        if self._http is not None:
-            await self._http.close()
+        await super().__aexit__(*error)
 
-    def app(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY)
-        app.router.add_route("*", "/{path:.*}", self._pass)
-        return app
-
-    async def _pass(self, request: web.Request) -> web.StreamResponse:
-        data = await request.read()
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in _NOT_PASSED_ON}
-        headers["Accept-Encoding"] = "identity"
-        assert self._http is not None
-        try:
-            answer = await self._http.request(
-                request.method, self.upstream + request.path_qs, data=data or None, headers=headers
-            )
-        except aiohttp.ClientError as error:
-            message = f"the endpoint that is being recorded does not answer: {error}"
-            return web.json_response({"error": {"message": message, "code": 502}}, status=502)
-        listener = self._listener(request, data) if answer.status == 200 else None
-        if listener is not None:
-            self._events.put_nowait((listener, False))
-        try:
-            return await self._copy(request, answer, listener)
-        finally:
-            answer.close()
-            if listener is not None:
-                self._events.put_nowait((listener, True))
-
-    async def _copy(
-        self, request: web.Request, answer: aiohttp.ClientResponse, listener: Listener | None
-    ) -> web.StreamResponse:
-        headers = {k: v for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED_ON}
-        response = web.StreamResponse(status=answer.status, headers=headers)
-        await response.prepare(request)
-        try:
-            async for chunk in answer.content.iter_any():
-                if listener is not None:
-                    listener.hear(chunk)
-                await response.write(chunk)
-        except aiohttp.ClientError as error:
-            # A broken stream must look broken to the client as well.
-            log.warning("record.upstream_broke", error=str(error))
-            if request.transport is not None:
-                request.transport.abort()
-        return response
-
-    def _listener(self, request: web.Request, data: bytes) -> Listener | None:
+    def began(self, request: web.Request, data: bytes) -> Listener | None:
         """Only streams are heard; a single answer is a probe."""
         if request.path not in _GENERATES:
             return None
@@ -155,7 +106,15 @@ class Proxy:
             body = parse(data)
         except msgspec.DecodeError:
             return None
-        return Listener(body) if body.stream else None
+        if not body.stream:
+            return None
+        listener = Listener(body)
+        self._events.put_nowait((listener, False))
+        return listener
+
+    def ended(self, ear: Ear) -> None:
+        assert isinstance(ear, Listener)
+        self._events.put_nowait((ear, True))
 
     async def _write(self) -> None:
         while (event := await self._events.get()) is not None:
@@ -189,7 +148,6 @@ class Proxy:
             return "\n".join(message.content for message in messages), last
         if isinstance(body.prompt, str):
             return body.prompt, ""
-        assert self._http is not None
         request: dict[str, Any] = {"model": body.model, "tokens": body.prompt}
-        async with self._http.post(self.upstream + "/detokenize", json=request) as response:
+        async with self.http.post(self.upstream + "/detokenize", json=request) as response:
             return wire.parse(wire.Text, await response.read()).prompt, ""

@@ -6,13 +6,12 @@ import asyncio
 import signal
 from pathlib import Path
 
-from aiohttp import web
-
 from common.errors import UsageError
 from common.logs import configure
 from common.task import read_task
 from generator.llm.http import base_url
 from generator.replay.announce import announce
+from generator.replay.listen import listen
 from generator.replay.proxy import Proxy
 from generator.replay.write import Writer
 
@@ -50,15 +49,13 @@ async def _serve(args: argparse.Namespace, upstream: str, writer: Writer) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Proxy(upstream, writer) as proxy:
-        runner = web.AppRunner(proxy.app(), handler_cancellation=True, access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
         try:
-            await web.TCPSite(runner, args.host, args.port).start()
-            url = f"http://{args.host}:{runner.addresses[0][1]}"
-            announce(args.ready_file, url=url, upstream=upstream)
-            await stop.wait()
+            runner, url = await listen(proxy.app(), args.host, args.port)
         except OSError as error:
             raise UsageError(f"cannot listen on {args.host}:{args.port}: {error.strerror}") from None
+        try:
+            announce(args.ready_file, url=url, upstream=upstream)
+            await stop.wait()
         finally:
             await runner.cleanup()
 

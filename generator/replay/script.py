@@ -40,7 +40,7 @@ class Script(msgspec.Struct, frozen=True):
 def script(recording: Recording, prompt: str) -> Script:
     """The answer to a rendered prompt. Raises Refusal."""
     user, _, assistant = prompt.rpartition(ASSISTANT)
-    iteration = _iteration(recording, user)
+    iteration = asked_iteration(recording, user)
     if NOTES_OPEN in user:
         return _quoted_fork(recording, iteration, user)
     said = assistant.removeprefix(OPENING).removeprefix("\n")
@@ -95,7 +95,8 @@ def _depth(iteration: Iteration, thought: str) -> int:
     return len(thought)
 
 
-def _iteration(recording: Recording, user: str) -> Iteration:
+def asked_iteration(recording: Recording, user: str) -> Iteration:
+    """The iteration that a prompt asks for. Raises Refusal where it asks for none, or reports too little."""
     named = _NUMBER.search(user)
     if named is None:
         raise Refusal("the prompt names no iteration (a line `Iteration <k> of <n>`)")

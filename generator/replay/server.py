@@ -12,12 +12,12 @@ from generator.replay import body as bodies
 from generator.replay import shapes
 from generator.replay.body import Body
 from generator.replay.engine import Engine, Request, plan
+from generator.replay.listen import MAX_BODY, listen
 from generator.replay.metrics import metrics
 from generator.replay.recording import Recording
 from generator.replay.script import Refusal, Script, script
 from generator.replay.tokens import decode, encode, render
 
-MAX_BODY = 64 * 1024 * 1024
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -179,8 +179,5 @@ async def _send(response: web.StreamResponse, event: dict[str, Any]) -> None:
 
 
 async def serve(server: Server, host: str, port: int) -> tuple[web.AppRunner, str]:
-    """Start listening; the runner ends it. A handler whose client leaves is cancelled, which aborts its generation."""
-    runner = web.AppRunner(server.app(), handler_cancellation=True, access_log=None, shutdown_timeout=0.2)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
-    return runner, f"http://{host}:{runner.addresses[0][1]}"
+    """Start listening; the runner ends it."""
+    return await listen(server.app(), host, port)

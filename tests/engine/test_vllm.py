@@ -18,6 +18,9 @@ from bench.engine.client import Answer, Client, EngineRefused
 from bench.engine.recorded import Iteration, Outcome, Recorded, Stand
 from bench.engine.speculate import compare
 from bench.engine.world import World
+from bench.replayed.play import said
+from bench.replayed.player import Player
+from bench.replayed.proxy import ForcingProxy
 from common.commands.engine import Ready
 from common.messages import (
     Budget,
@@ -31,7 +34,12 @@ from common.messages import (
 )
 from common.report.summary import summarise
 from generator.llm import FORK, MAIN, Endpoint
+from generator.replay.listen import listen
+from generator.replay.recording import Iteration as Spoken
+from generator.replay.recording import Recording
+from generator.replay.script import full_text
 from tests.engine.support import BLOCK, engine_system, load_of, require_environment, until_idle
+from tests.pipeline.recordings import FILLER, kernel
 from tests.pipeline.system import System, alive, descendants
 from tests.pipeline.test_run import TASK
 from trigger.settings import TriggerSettings
@@ -252,6 +260,36 @@ async def test_a_fork_that_passes_ends_a_recorded_iteration_early(client: Client
     assert on["fork_tokens"] == len(iteration.answer) + 1 and on["wasted_fork_tokens"] == 0
     assert on["runs"][0][0]["cached_share"] > 0.7
     await until_idle(client)
+
+
+def recorded_run() -> Recording:
+    """Of few tokens: every fork answers with one kernel, the main generation with another."""
+    forked, answered = (f"{kernel('passed', variant)}```\n" for variant in (1, 2))
+    iteration = Spoken(
+        reasoning=FILLER * 4, answer=f"The kernel:\n\n```python\n{answered}", forks=((0, forked),)
+    )
+    return Recording(model="", rate=1.0, fence="python", task=TASK, iterations=(iteration,))
+
+
+async def test_a_recorded_run_goes_through_every_service(
+    up: tuple[System, Ready], client: Client, tmp_path: Path
+) -> None:
+    """`bench.replayed`: the words are recorded; the forks, their tokens and the judging of their kernels are real."""
+    system, recording = up[0], recorded_run()
+    (tmp_path / "task.py").write_text(TASK)
+    async with ForcingProxy(client.url, Player(client, [recording]), "on") as proxy:
+        runner, url = await listen(proxy.app())
+        run = await system.submit("replayed", tmp_path / "task.py", url, iterations=1, stop="never")
+        events = await system.ended(run)
+        await runner.cleanup()
+    assert proxy.refused == []
+    words = {(run, 1): full_text(recording.iterations[0])}
+    assert await said(system.bus, [run]) == words
+    forks = [e for e in events if isinstance(e, GenerationStarted) and e.kind == "fork"]
+    cached = [e.cached_tokens for e in events if isinstance(e, GenerationEnded) and e.generation != "main"]
+    assert forks and cached and all(cached)
+    by_origin = summarise(events).candidates
+    assert by_origin == {"fork": {"passed": 1}, "main": {"passed": 1}}
 
 
 async def test_a_killed_engine_is_restarted_and_the_run_goes_on(up: tuple[System, Ready], tmp_path: Path) -> None:
