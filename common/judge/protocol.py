@@ -93,6 +93,8 @@ class Further(msgspec.Struct, frozen=True, kw_only=True):
 class Call(_Message, frozen=True, kw_only=True):
     nonce: int
     """The answer repeats it, so that none can be sent ahead."""
+    inputs_at: int
+    """Where the inputs of all calls begin; their trees count from there."""
     inputs: Tree
     outputs_at: int
     outputs_room: int

@@ -16,8 +16,8 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Compilers at once, over all candidates of one service."""
     build_seconds: float = 300.0
     """One compiler run; longer is a compile_error."""
-    spares: int = 1
-    """Warm processes kept ready for the next candidate."""
+    spares: int = 2
+    """Warm processes kept ready: a profile takes one for the candidate and one for the reference."""
     spare_seconds: float = 60.0
     """How long a spare may take to be ready; longer is a fault."""
     load_seconds: float = 60.0

@@ -26,6 +26,8 @@ STEPS = {
     "reference": "the task's own results, in fp64 and in its precision",
     "check": "the candidate's results, on every kind of input",
     "time": "paired timing",
+    "limits": "what the device can do, measured once a process",
+    "trace": "one call more, for its launches",
     "count": "hardware counters, in a run of their own",
     "baseline": "the same against torch.compile",
     "validate": "all of it, for those that failed",

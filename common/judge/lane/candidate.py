@@ -121,8 +121,8 @@ class Candidate:
         nonce = secrets.randbits(63)
         room, places = self.arena.places(1 + len(more))
         order = encode(Call(
-            nonce=nonce, inputs=inputs, outputs_at=places[0], outputs_room=room, poison=poison, edited=edited,
-            empty=empty, hold=hold, trace=trace,
+            nonce=nonce, inputs_at=self.arena.inputs_at, inputs=inputs, outputs_at=places[0], outputs_room=room,
+            poison=poison, edited=edited, empty=empty, hold=hold, trace=trace,
             more=tuple(Further(inputs=tree, outputs_at=at) for tree, at in zip(more, places[1:], strict=True)),
         ))
         with self._judged("call"):

@@ -17,11 +17,11 @@ from common.judge.check import (
     make_inputs,
     to_feedback,
 )
-from common.judge.lane.arena import inline, input_bytes, output_bytes
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
 from common.judge.lane.device_arena import give_back_unused, new_arena
 from common.judge.lane.ended import CandidateEnded, too_slow
+from common.judge.lane.parcel import inline, input_bytes, output_bytes
 from common.judge.lane.receive import receive
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
@@ -117,8 +117,8 @@ class Trial:
         self._calls += 1
         arena.poison(poison)
         done = self._candidate.call(tree, poison=poison, edited=edited, hold=True).done
-        outputs = receive(arena, done, expected)
-        finding = compare(expected, done.spec, outputs, self._known.policy, previous=self._previous)
+        ((spec, outputs),) = receive(arena, done, expected)
+        finding = compare(expected, spec, outputs, self._known.policy, previous=self._previous)
         self._previous = expected
         return outputs, finding or self._mutated(expected.case)
 
