@@ -125,7 +125,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "candidates": len(rows), "ours_a_minute": 60 * len(rows) / totals["ours"],
         "plain_a_minute": 60 * len(rows) / totals["plain"], "ratio": totals["plain"] / totals["ours"],
-        "mean_pairs": mean(row["ours"]["pairs"] for row in rows),
+        "mean_pairs": mean([row["ours"]["pairs"] for row in rows if row["ours"]["pairs"]] or [0]),
         "mean_seconds": {stage: _means([row["ours"]["stages"].get(stage) for row in rows]) for stage in STAGES},
     }
 

@@ -39,7 +39,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     pairs: int = 12
     """Least number of timed pairs."""
     pairs_most: int = 60
-    time_seconds: float = 8.0
+    time_seconds: float = 3.0
     """Budget of the timed pairs, at least `pairs` of them whatever they take."""
     target_width: float = 0.04
     """Stop timing once the interval is narrower than this share of the speedup."""

@@ -26,18 +26,18 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     state = random.getstate()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices, device_type="cuda" if devices else "cpu"):
-        _seed(seed, device)
+        _seed(seed)
         try:
             yield
         finally:
             random.setstate(state)
 
 
-def _seed(seed: int, device: torch.device) -> None:
-    """As torch.manual_seed, but for devices that are not in use: for those it keeps the caller's whole stack in mind,
-    which takes longer than a small draw."""
+def _seed(seed: int) -> None:
+    """As torch.manual_seed, which without a GPU puts the seed by for one that may come, with the caller's whole stack:
+    that takes longer than a small draw."""
     torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
+    if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
     random.seed(seed)
 
@@ -110,7 +110,7 @@ def draw_series(task: TaskModule, cases: Sequence[Case], device: torch.device) -
     series = []
     with seeded(0, device):
         for case in cases:
-            _seed(case.seed, device)
+            _seed(case.seed)
             series.append(_drawn(task_for(task, case), device))
     return series
 

@@ -6,9 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STEPS = ("prepare", "draw", "give", "warm", "fill", "timed", "freeze", "path", "receive", "compare", "figure")
-"""In the order of a pair, without what prepares and what ends the measurement."""
-
 
 class Spent:
     """Wall seconds by step, each without the steps within it. On a GPU what a step launches may be waited for in a

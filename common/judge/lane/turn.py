@@ -59,9 +59,11 @@ class Timer:
             before, waits = self._filler.run_beside(lambda: self._ready(side))
         with spent.on("timed"):
             done, seconds = self._called(side, first, more)
-        with spent.on("receive"):
+        with spent.on("read"):
             waited, after = waits.since(), self._clocks()
+        with spent.on("receive"):
             results = receive(side.arena, done, self._expected)
+        with spent.on("untouched"):
             self._unwritten(side)
         path = self._path(side, first, more)
         return Turn(
@@ -77,7 +79,8 @@ class Timer:
 
     def _ready(self, side: Candidate) -> tuple[Reading | None, Waits]:
         """What is read right before the clock runs."""
-        return self._clocks(), side.waits()
+        with self._spent.on("read"):
+            return self._clocks(), side.waits()
 
     def _clocks(self) -> Reading | None:
         return self._governor.read() if self._governor else None
