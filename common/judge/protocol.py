@@ -60,6 +60,8 @@ class Load(_Message, frozen=True, kw_only=True):
     source: str
     files: dict[str, bytes]
     """Built extensions by key: files are made of them in the candidate's own /tmp."""
+    kernels: dict[str, bytes] = {}
+    """What Triton compiled in a former process of the same source, by name below its cache folder."""
     precision: str
 
 
@@ -122,6 +124,10 @@ class Count(_Message, frozen=True, kw_only=True):
     precision: str
     seconds: float
     """Longest."""
+
+
+class Collect(_Message, frozen=True, kw_only=True):
+    """Tell what Triton has compiled in this process."""
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +215,12 @@ class Counted(_Message, frozen=True, kw_only=True):
     absent: str = ""
 
 
+class Collected(_Message, frozen=True, kw_only=True):
+    """Answer to Collect."""
+
+    kernels: dict[str, bytes]
+
+
 class Failed(_Message, frozen=True, kw_only=True):
     """An exception, as text."""
 
@@ -219,8 +231,8 @@ class Failed(_Message, frozen=True, kw_only=True):
     """`build`, `memory`, `device`, `return` or empty."""
 
 
-Order = Load | Built | Arena | Make | Call | Count
-Answer = Ready | Build | Loaded | Made | Mapped | Done | Counted | Failed
+Order = Load | Built | Arena | Make | Call | Collect | Count
+Answer = Ready | Build | Loaded | Made | Mapped | Done | Collected | Counted | Failed
 
 order_decoder = msgspec.msgpack.Decoder(Order)
 answer_decoder = msgspec.msgpack.Decoder(Answer)

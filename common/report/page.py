@@ -25,6 +25,7 @@ STEPS = {
     "load": "importing the candidate",
     "reference": "the task's own results, in fp64 and in its precision",
     "check": "the candidate's results, on every kind of input",
+    "kernels": "what Triton compiled, taken along",
     "time": "paired timing",
     "limits": "what the device can do, measured once a process",
     "trace": "one call more, for its launches",

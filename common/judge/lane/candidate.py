@@ -27,6 +27,8 @@ from common.judge.protocol import (
     Build,
     Built,
     Call,
+    Collect,
+    Collected,
     Count,
     Counted,
     Done,
@@ -87,8 +89,16 @@ class Candidate:
             raise JudgeFault(f"a spare answered {answer} instead of being ready")
         return answer.seconds
 
-    def load(self, source: str, files: dict[str, bytes], precision: str) -> None:
-        self._ask(Load(source=source, files=files, precision=precision), Loaded, self._settings.load_seconds)
+    def load(
+        self, source: str, files: dict[str, bytes], precision: str, kernels: dict[str, bytes] | None = None
+    ) -> None:
+        order = Load(source=source, files=files, kernels=kernels or {}, precision=precision)
+        self._ask(order, Loaded, self._settings.load_seconds)
+
+    def collect(self) -> dict[str, bytes]:
+        """What Triton has compiled in it."""
+        collected: Collected = self._ask(Collect(), Collected, self._settings.load_seconds)
+        return collected.kernels
 
     def count(self, order: Count) -> Counted:
         """Counters of a source, in a process that has loaded none."""

@@ -1,6 +1,7 @@
 """What a device request works on: the known tasks, and candidates in processes of their own on one device."""
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,10 +70,21 @@ class Desk:
         finally:
             self._bench.spares.give_back(spare)
 
-    def load(self, candidate: Candidate, source: str, extensions: dict[str, str], precision: str) -> None:
-        """Import a source with its built extensions."""
+    def load(self, candidate: Candidate, artefact: Artefact, precision: str) -> None:
+        """Import a source with its built extensions and what Triton compiled for it before."""
         with self.step("load"):
-            candidate.load(source, self._files(extensions), precision)
+            kernels = self._bench.kernels.find(artefact.digest)
+            candidate.load(artefact.source, self._files(artefact.extensions), precision, kernels)
+
+    def load_own(self, process: Candidate, source: str, precision: str) -> None:
+        """Import a source of the judge's; nothing that a candidate's process wrote comes near it."""
+        with self.step("load"):
+            process.load(source, {}, precision)
+
+    def keep_kernels(self, candidate: Candidate, artefact: Artefact) -> None:
+        """For the next process of a source that passed. A process that fails now changes no verdict."""
+        with self.step("kernels"), contextlib.suppress(CandidateEnded):
+            self._bench.kernels.keep(artefact.digest, candidate.collect())
 
     def count(self, candidate: Candidate, task: TaskSource, artefact: Artefact, seconds: float) -> Counted:
         """Have a candidate's counters read, for at most so many seconds."""

@@ -33,9 +33,9 @@ _REFERENCE = "\n\nModelNew = Model\n"
 def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
     known, artefact, device = desk.task(request.task, request.device), request.artefact, request.device
     with desk.candidate(device) as candidate, desk.candidate(device) as reference, on_cores(device.cores):
-        desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        desk.load(candidate, artefact, request.task.precision)
         with ours():
-            desk.load(reference, request.task.source + _REFERENCE, {}, request.task.precision)
+            desk.load_own(reference, request.task.source + _REFERENCE, request.task.precision)
         with desk.step("reference"):
             governor = Governor(device)
             timing = Timing(bench, known, candidate, reference, governor)

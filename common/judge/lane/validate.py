@@ -38,9 +38,10 @@ def validate(bench: Bench, desk: Desk, request: Validate) -> Judgement:
     known.begin(bench.settings.secret_uses)
     artefact = request.artefact
     with desk.candidate(request.device) as candidate:
-        desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        desk.load(candidate, artefact, request.task.precision)
         trial = Trial(bench, known, candidate)
         trial.run()
+        desk.keep_kernels(candidate, artefact)
     labels = set(trial.labels) | set(bench.labels) | (set() if candidate.own_code else {"library_only"})
     return Judgement(
         outcome=Outcome.PASSED,
