@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from common.settings import load
 from common.task import read_task
 from generator.extract import extract
 
+STAGES = ("compile", "validate", "profile", "pairs")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -54,22 +55,31 @@ class Ours:
         self._judge, self._device = judge, device
 
     async def run(self, candidate: Recorded) -> dict[str, Any]:
-        began = time.monotonic()
-        artefact = await self._judge.compile(candidate.task, candidate.source)
-        compiled = time.monotonic() - began
-        last, steps = artefact, defaultdict[str, float](float)
+        began, stages = time.monotonic(), dict[str, dict[str, float]]()
+        last = artefact = await self._judge.compile(candidate.task, candidate.source)
+        stages["compile"] = {"other": time.monotonic() - began}
         if not isinstance(artefact, Judgement):
-            last = verdict = await self._judge.validate(candidate.task, artefact, self._device)
-            steps |= verdict.seconds
-            if verdict.outcome is Outcome.PASSED:
-                last = await self._judge.profile(candidate.task, artefact, self._device)
-                steps["time"] = last.seconds.get("time", 0.0)
+            last = await self._staged(stages, "validate", self._judge.validate(candidate.task, artefact, self._device))
+            if last.outcome is Outcome.PASSED:
+                profile = self._judge.profile(candidate.task, artefact, self._device)
+                last = await self._staged(stages, "profile", profile)
+                stages["pairs"] = last.record.get("spent", {})
         assert isinstance(last, Judgement)
         return {
-            "seconds": time.monotonic() - began, "outcome": str(last.outcome), "compile": compiled,
-            "spare_to_first_call": steps["spare"] + steps["load"], "check": steps["reference"] + steps["check"],
-            "time": steps["time"], "speedup": last.measurement.speedup if last.measurement else None,
+            "seconds": time.monotonic() - began, "outcome": str(last.outcome), "stages": stages,
+            "speedup": last.measurement.speedup if last.measurement else None,
+            "pairs": last.measurement.pairs if last.measurement else 0,
         }
+
+    async def _staged(
+        self, stages: dict[str, dict[str, float]], name: str, work: Awaitable[Judgement]
+    ) -> Judgement:
+        """The judgement; its seconds by step are noted, `other` is what no step names: the way there and back."""
+        began = time.monotonic()
+        judgement = await work
+        steps = judgement.seconds
+        stages[name] = steps | {"other": time.monotonic() - began - sum(steps.values())}
+        return judgement
 
 
 class Plain:
@@ -110,14 +120,23 @@ async def compare(candidates: Sequence[Recorded], device: Device, folder: Path, 
 
 
 def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Candidates a minute of both, and the median of each of our steps."""
+    """Candidates a minute of both, and our mean seconds by stage and step; `pairs` are the steps of `time`."""
     totals = {side: sum(row[side]["seconds"] for row in rows) for side in ("ours", "plain")}
-    steps = ("compile", "spare_to_first_call", "check", "time")
     return {
         "candidates": len(rows), "ours_a_minute": 60 * len(rows) / totals["ours"],
         "plain_a_minute": 60 * len(rows) / totals["plain"], "ratio": totals["plain"] / totals["ours"],
-        "median_seconds": {step: median(row["ours"][step] for row in rows) for step in steps},
+        "mean_pairs": mean([row["ours"]["pairs"] for row in rows if row["ours"]["pairs"]] or [0]),
+        "mean_seconds": {stage: _means([row["ours"]["stages"].get(stage) for row in rows]) for stage in STAGES},
     }
+
+
+def _means(found: Sequence[dict[str, float] | None]) -> dict[str, float]:
+    """Over those that came to this stage; the longest step first."""
+    there = [steps for steps in found if steps]
+    sums = Counter[str]()
+    for steps in there:
+        sums.update(steps)
+    return {step: round(total / len(there), 4) for step, total in sums.most_common()}
 
 
 def main() -> int:

@@ -29,7 +29,9 @@ _TIME = "gpu__time_duration.sum"
 _SECONDS = {
     "ns": 1e-9, "nsecond": 1e-9, "us": 1e-6, "usecond": 1e-6, "ms": 1e-3, "msecond": 1e-3, "s": 1.0, "second": 1.0,
 }
-_ERROR = "==ERROR=="
+_MARKS = "==ERROR==", "==WARNING=="
+_LAST, _LINE = 6, 200
+"""Lines that are told, and characters of each."""
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +50,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 def command(program: str, log: str, target: Sequence[str]) -> list[str]:
     """`target` switches counting on and off itself (cudaProfilerStart and Stop). Clocks are left alone."""
     sections = [word for section in SECTIONS for word in ("--section", section)]
-    return [program, "--csv", "--page", "raw", "--print-units", "base", *sections, "--clock-control", "none",
-            "--profile-from-start", "off", "--launch-count", str(_LAUNCHES), "--log-file", log, *target]
+    return [program, "--config-file", "off", "--csv", "--page", "raw", "--print-units", "base", *sections,
+            "--clock-control", "none", "--profile-from-start", "off", "--launch-count", str(_LAUNCHES),
+            "--log-file", log, *target]
 
 
 def parse(text: str) -> list[Launch]:
@@ -80,12 +83,20 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def problem(text: str) -> str:
-    """Why there are no launches in ncu's text."""
-    if "ERR_NVGPUCTRPERM" in text:
+def problem(text: str, said: str, code: int) -> str:
+    """Why there are no launches in ncu's text, in its own words; `said`: what it and the program printed beside."""
+    if "ERR_NVGPUCTRPERM" in text + said:
         return "the driver lets only administrators read counters (ERR_NVGPUCTRPERM)"
-    errors = [line.removeprefix(_ERROR).strip() for line in text.splitlines() if line.startswith(_ERROR)]
-    return f"ncu: {errors[0][:300]}" if errors else "ncu counted no launch"
+    return f"ncu counted no launch (exit code {code}): {words(text, said)}"
+
+
+def words(text: str, said: str) -> str:
+    """ncu's errors and warnings, then the last lines of the rest: it may complain before it has a log, and in other
+    words than its own marks, as a script that looks for the real program does."""
+    lines = [line.strip() for line in f"{text}\n{said}".splitlines() if line.strip()]
+    marked = [line for line in lines if line.startswith(_MARKS)]
+    rest = [line for line in lines if not line.startswith(_MARKS)][-_LAST:]
+    return "; ".join(line[:_LINE] for line in marked[:_LAST] + rest) or "it said nothing"
 
 
 def record(launches: Sequence[Launch]) -> dict[str, Any]:

@@ -61,6 +61,8 @@ class Load(_Message, frozen=True, kw_only=True):
     source: str
     files: dict[str, bytes]
     """Built extensions by key: files are made of them in the candidate's own /tmp."""
+    kernels: dict[str, bytes] = {}
+    """What Triton compiled in a former process of the same source, by name below its cache folder."""
     precision: str
 
 
@@ -94,6 +96,8 @@ class Further(msgspec.Struct, frozen=True, kw_only=True):
 class Call(_Message, frozen=True, kw_only=True):
     nonce: int
     """The answer repeats it, so that none can be sent ahead."""
+    inputs_at: int
+    """Where the inputs of all calls begin; their trees count from there."""
     inputs: Tree
     outputs_at: int
     outputs_room: int
@@ -125,6 +129,10 @@ class Count(_Message, frozen=True, kw_only=True):
     precision: str
     seconds: float
     """Longest."""
+
+
+class Collect(_Message, frozen=True, kw_only=True):
+    """Tell what Triton has compiled in this process."""
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +226,12 @@ class Counted(_Message, frozen=True, kw_only=True):
     absent: str = ""
 
 
+class Collected(_Message, frozen=True, kw_only=True):
+    """Answer to Collect."""
+
+    kernels: dict[str, bytes]
+
+
 class Failed(_Message, frozen=True, kw_only=True):
     """An exception, as text."""
 
@@ -228,8 +242,8 @@ class Failed(_Message, frozen=True, kw_only=True):
     """`build`, `memory`, `device`, `return` or empty."""
 
 
-Order = Load | Built | Arena | Make | Call | Weigh | Count
-Answer = Ready | Build | Loaded | Made | Mapped | Done | Weighed | Counted | Failed
+Order = Load | Built | Arena | Make | Call | Weigh | Collect | Count
+Answer = Ready | Build | Loaded | Made | Mapped | Done | Weighed | Collected | Counted | Failed
 
 order_decoder = msgspec.msgpack.Decoder(Order)
 answer_decoder = msgspec.msgpack.Decoder(Answer)

@@ -16,8 +16,8 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Compilers at once, over all candidates of one service."""
     build_seconds: float = 300.0
     """One compiler run; longer is a compile_error."""
-    spares: int = 1
-    """Warm processes kept ready for the next candidate."""
+    spares: int = 2
+    """Warm processes kept ready: a profile takes one for the candidate and one for the reference."""
     spare_seconds: float = 60.0
     """How long a spare may take to be ready; longer is a fault."""
     load_seconds: float = 60.0
@@ -39,7 +39,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     pairs: int = 12
     """Least number of timed pairs."""
     pairs_most: int = 60
-    time_seconds: float = 8.0
+    time_seconds: float = 3.0
     """Budget of the timed pairs, at least `pairs` of them whatever they take."""
     target_width: float = 0.04
     """Stop timing once the interval is narrower than this share of the speedup."""

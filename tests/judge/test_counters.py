@@ -64,13 +64,22 @@ def test_what_limits_the_longest_launch_is_a_sentence() -> None:
     assert counters.sentence({"absent": "ncu is not installed"}) == ""
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    (DENIED, "ERR_NVGPUCTRPERM"), ("==ERROR== Failed to find section X\n", "ncu: Failed to find section X"),
-    ("==WARNING== No kernels were profiled.\n", "counted no launch"), ("", "counted no launch"),
+@pytest.mark.parametrize(("text", "said", "words"), [
+    (DENIED, "", "ERR_NVGPUCTRPERM"), ("", DENIED, "ERR_NVGPUCTRPERM"),
+    ("==ERROR== Failed to find section X\n", "", "(exit code 7): ==ERROR== Failed to find section X"),
+    ("==PROF== Connected\n==WARNING== No kernels were profiled.\n", "", "profiled.; ==PROF== Connected"),
+    ("", "nsight-compute directory is not found\n", "(exit code 7): nsight-compute directory is not found"),
+    ("", "", "it said nothing"),
 ])
-def test_text_without_launches_says_why(text: str, words: str) -> None:
+def test_text_without_launches_says_why(text: str, said: str, words: str) -> None:
     assert counters.parse(text) == []
-    assert words in counters.problem(text)
+    assert words in counters.problem(text, said, 7)
+
+
+def test_of_much_that_was_said_the_marked_and_the_last_lines_are_told() -> None:
+    said = "".join(f"line {n} {'x' * 500}\n" for n in range(1000))
+    told = counters.words("==ERROR== first\n", said)
+    assert told.startswith("==ERROR== first; line 994 x") and "line 999" in told and len(told) < 2000
 
 
 def test_a_header_without_launches_is_none() -> None:
@@ -102,8 +111,10 @@ def test_a_counting_program_gets_the_command_and_its_text_comes_back(
     assert len(counters.parse(counted.text)) == 2
     assert "SpeedOfLight" in (tmp_path / "words").read_text()
     (tmp_path / "count.csv").unlink()
-    program.write_text("#!/bin/sh\nexec sleep 60\n")
-    assert "no end within" in counting.count(order(EAGER, seconds=0.5), spec()).absent
+    program.write_text("#!/bin/sh\necho no such option >&2\nexit 3\n")
+    assert counting.count(order(EAGER), spec()).absent == "ncu counted no launch (exit code 3): no such option"
+    program.write_text("#!/bin/sh\necho waiting\nexec sleep 60\n")
+    assert counting.count(order(EAGER, seconds=0.5), spec()).absent == "no end within 0.5 s: waiting"
 
 
 @pytest.mark.skipif(counting.find() is not None, reason="ncu is installed here")

@@ -73,6 +73,17 @@ async def test_a_right_kernel_passes_and_is_timed(
     assert profile.measurement.speedup > 1.0
 
 
+async def test_what_triton_compiled_is_kept_for_the_next_process(
+    cuda_judge: Judge, judge_settings: JudgeSettings, rows: TaskSource, gpu: Device
+) -> None:
+    assert (await verdict(cuda_judge, rows, gpu, TRITON)).outcome is Outcome.PASSED
+    (kept,) = judge_settings.cache_folder.glob(f"triton-{Artefact(source=TRITON).digest}/*")
+    assert b".cubin" in kept.read_bytes()
+    profile = await timed(cuda_judge, rows, gpu, TRITON)
+    print(profile.seconds, profile.record["spent"])
+    assert profile.outcome is Outcome.PASSED and profile.record["own_share"] > 0.5
+
+
 async def test_eager_against_itself_is_neither_faster_nor_slower(
     cuda_judge: Judge, rows: TaskSource, gpu: Device
 ) -> None:

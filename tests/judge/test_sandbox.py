@@ -19,7 +19,8 @@ from common.devices import Device
 from common.errors import UsageError
 from common.judge import Artefact, Judge, JudgeSettings, sandbox_problem
 from common.judge.child.seccomp import MACHINES, program
-from common.judge.lane.arena import HostArena, inline
+from common.judge.lane.arena import HostArena
+from common.judge.lane.parcel import inline
 from common.judge.sandbox import bwrap, probe
 from common.judge.tree import pack
 from common.messages import Judgement, Outcome, TaskSource

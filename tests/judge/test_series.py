@@ -1,20 +1,27 @@
 """Several calls in one window, as a GPU's are timed: here on a CPU, where the protocol is the same."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from common.devices import Device
 from common.judge import JudgeSettings
-from common.judge.lane.arena import HostArena, inline, input_bytes, output_bytes
+from common.judge.lane.arena import HostArena
 from common.judge.lane.ended import CandidateEnded
+from common.judge.lane.parcel import inline, input_bytes, output_bytes, parcel
 from common.judge.lane.series import MOST, series_length
+from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
 from common.judge.lane.timing import Timing
 from common.judge.tree import pack
 from common.messages import Outcome, TaskSource
 from tests.judge.direct import bench_for, candidate_on
-from tests.judge.sources import EAGER, TASK, candidate
+from tests.judge.sources import candidate
 
 _FREE = 100 << 30
 
@@ -36,34 +43,124 @@ async def test_each_call_of_a_series_has_inputs_and_outputs_of_its_own(
             process.load(candidate("return x * 2"), {}, "fp32")
             process.make(1, pack([768], inline))
             process.share(HostArena(3 * input_bytes(series[0]), 3 * output_bytes(series[0])))
-            first, *more = process.arena.give_all(series)
+            first, *more = process.arena.give_all(parcel(series, torch.device("cpu")))
             done = process.call(first, more=more).done
-            for result, (x,) in zip((done, *done.more), series, strict=True):
-                assert torch.equal(process.arena.taken(result.outputs[0]), x * 2)
+            kept = process.arena.keep()
             again = process.call(first, more=more, empty=True).done
-            assert torch.equal(process.arena.taken(again.more[0].outputs[0]), series[-1][0] * 2)
+            for result, (x,) in zip((done, *done.more), series, strict=True):
+                assert torch.equal(kept.output(result.outputs[0]), x * 2)
+            assert torch.equal(process.arena.keep().output(again.more[0].outputs[0]), series[-1][0] * 2)
 
 
-@pytest.mark.parametrize(("source", "right"), [
-    (EAGER, True),
-    (candidate("self.calls = getattr(self, 'calls', 0) + 1\nreturn (torch.relu(x * self.weight + 0.5) * 2.0 - x) * "
-               "(1.0 if self.calls % 5 else 1.01)"), False),
-], ids=["right", "wrong in one call of the series"])
-async def test_every_call_of_a_timed_series_is_checked(
-    judge_settings: JudgeSettings, device: Device, source: str, right: bool
-) -> None:
-    known = KnownTask(TaskSource(name="gated", source=TASK), torch.device("cpu"))
+MANY = """
+import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return x * 2, torch.view_as_complex(x.view(-1, 2) * 3), {"above": x > 0, "whole": (9 * x).long()}
+
+
+def get_inputs():
+    return [torch.randn(64, 40)]
+
+
+def get_init_inputs():
+    return []
+"""
+_CHANGES = {
+    "floating": "out = (one * (1 + 1e-3), two, rest)",
+    "complex": "out = (one, torch.complex(two.real, two.imag * (1 + 1e-3)), rest)",
+    "boolean": "rest['above'][-1, -1] ^= True",
+    "integer": "rest['whole'][0, 0] += 1",
+    "NaN": "one[-1, -1] = float('nan')",
+}
+_FORMER = 3
+"""Calls before the first timed one."""
+
+
+def changing(number: int, change: str) -> str:
+    """Eager, but for one of its calls."""
+    body = f"""
+class ModelNew(Model):
+    def forward(self, x):
+        one, two, rest = out = super().forward(x)
+        self.calls = getattr(self, 'calls', 0) + 1
+        if self.calls == {_FORMER + 1 + number}:
+            {change}
+        return out
+"""
+    return MANY + body
+
+
+@contextmanager
+def windows_of(
+    bench: Bench, device: Device, task: str, source: str, calls: int, room: int = 1 << 21
+) -> Iterator[Timing]:
+    """A timing whose windows hold so many calls."""
+    known = KnownTask(TaskSource(name="windows", source=task), torch.device("cpu"))
+    with candidate_on(bench, device.cores) as process, candidate_on(bench, device.cores) as reference:
+        process.load(source, {}, "fp32")
+        reference.load(f"{task}\nModelNew = Model\n", {}, "fp32")
+        timing = Timing(bench, known, process, reference)
+        timing._prepare()
+        timing._lengthen(calls, (room, room))
+        yield timing
+
+
+async def test_a_right_series_is_timed_and_its_seconds_are_told(judge_settings: JudgeSettings, device: Device) -> None:
     async with bench_for(judge_settings) as bench:
-        with candidate_on(bench, device.cores) as process, candidate_on(bench, device.cores) as reference:
-            process.load(source, {}, "fp32")
-            reference.load(f"{TASK}\nModelNew = Model\n", {}, "fp32")
-            timing = Timing(bench, known, process, reference)
-            timing._prepare()
-            timing._lengthen(4, (1 << 21, 1 << 21))
-            if right:
-                block = timing._block(1)
-                assert min(block.pair) > 0 and len(block.reference_path) == len(block.candidate_path) > 0
-                return
+        with windows_of(bench, device, MANY, changing(-9, "pass"), 4) as timing:
+            block = timing._block(1)
+            assert min(block.pair) > 0 and len(block.reference_path) == len(block.candidate_path) > 0
+            spent = timing.record()["spent"]
+            assert spent.keys() >= {"draw", "give", "warm", "timed", "freeze", "path", "receive", "compare"}
+            assert all(seconds >= 0 for seconds in spent.values())
+
+
+@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("change", _CHANGES)
+async def test_every_call_of_a_timed_series_is_checked(
+    judge_settings: JudgeSettings, device: Device, change: str, number: int
+) -> None:
+    async with bench_for(judge_settings) as bench:
+        with windows_of(bench, device, MANY, changing(number, _CHANGES[change]), 4) as timing:
             with pytest.raises(CandidateEnded) as caught:
                 timing._block(1)
             assert caught.value.outcome is Outcome.WRONG_VALUES
+            assert caught.value.feedback.summary.startswith("in a timed call")
+
+
+class Asked(TorchDispatchMode):
+    """What a block of the judge's code asks of torch: operations that launch, and those whose answer is waited for."""
+
+    VIEWS = frozenset({"view", "slice", "detach", "as_strided", "select", "split", "view_as_real", "unsqueeze"})
+    WAITS = frozenset({"_local_scalar_dense", "equal", "nonzero", "index", "masked_select"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches = self.waits = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        self.launches += name not in self.VIEWS
+        self.waits += name in self.WAITS
+        return func(*args, **(kwargs or {}))
+
+
+async def test_a_windows_surroundings_cost_the_same_however_many_its_calls(
+    judge_settings: JudgeSettings, device: Device
+) -> None:
+    """But for one draw a call. Each launch and each wait is time on a GPU, twelve times a profile and more."""
+    asked = {}
+    async with bench_for(judge_settings) as bench:
+        for calls in (4, 32):
+            with windows_of(bench, device, MANY, changing(-9, "pass"), calls) as timing, Asked() as asked[calls]:
+                timing._block(1)
+    draws = 32 - 4
+    assert asked[32].launches - asked[4].launches <= draws + 8
+    assert asked[32].waits == asked[4].waits <= 8, "the inputs of both sides"
+    assert asked[4].launches <= 150

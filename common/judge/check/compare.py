@@ -62,7 +62,7 @@ def error_ratios(expected: Expected, outputs: list[Any], policy: CheckPolicy) ->
 
 def unit_of_error(expected: Expected, index: int, policy: CheckPolicy) -> float:
     """One unit of error: eager's own, at least what the inputs' rounding alone makes, at least the floor."""
-    return max(_eager_unit(expected, index, policy), expected.noise[index])
+    return max(eager_unit(expected, index, policy), expected.noise[index])
 
 
 def _ratio(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolicy) -> float:
@@ -70,13 +70,14 @@ def _ratio(expected: Expected, index: int, got: torch.Tensor, policy: CheckPolic
     the values that this rounding alone may tip over. Each step is costlier and taken by fewer."""
     exact, plain = expected.exact[index], policy.ratio_for(got.dtype)
     error = rms_difference(got, exact)
-    if (ratio := error / _eager_unit(expected, index, policy)) <= plain:
+    if (ratio := error / eager_unit(expected, index, policy)) <= plain:
         return ratio
     unit = unit_of_error(expected, index, policy)
     return error / unit if error <= plain * unit else rms_beyond(got, exact, expected.spread[index]) / unit
 
 
-def _eager_unit(expected: Expected, index: int, policy: CheckPolicy) -> float:
+def eager_unit(expected: Expected, index: int, policy: CheckPolicy) -> float:
+    """Eager's own error, at least the floor."""
     scale, info = expected.scales[index], torch.finfo(expected.eager[index].dtype)
     assert scale is not None, "only floating outputs have an error ratio"
     return max(scale.eager, policy.floor * info.eps * scale.value, info.tiny)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -26,12 +26,20 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     state = random.getstate()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices, device_type="cuda" if devices else "cpu"):
-        torch.manual_seed(seed)
-        random.seed(seed)
+        _seed(seed)
         try:
             yield
         finally:
             random.setstate(state)
+
+
+def _seed(seed: int) -> None:
+    """As torch.manual_seed, which without a GPU puts the seed by for one that may come, with the caller's whole stack:
+    that takes longer than a small draw."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    random.seed(seed)
 
 
 @lru_cache(maxsize=64)
@@ -93,14 +101,27 @@ def make_inputs(task: TaskModule, case: Case, device: torch.device | str) -> lis
 
 def draw_own(task: TaskModule, case: Case, device: torch.device) -> list[Any]:
     """What the task itself draws under the case's seed, on the device."""
-    task = task_for(task, case)
     with seeded(case.seed, device):
-        try:
-            with torch.device(device):
-                values = call(task, "get_inputs")
-        except TaskProblem:
-            # Some tasks draw with a host generator, which refuses a device: draw there and copy.
+        return _drawn(task_for(task, case), device)
+
+
+def draw_series(task: TaskModule, cases: Sequence[Case], device: torch.device) -> list[list[Any]]:
+    """The same for one case after the other, each as by itself; the generators are saved and restored once."""
+    series = []
+    with seeded(0, device):
+        for case in cases:
+            _seed(case.seed)
+            series.append(_drawn(task_for(task, case), device))
+    return series
+
+
+def _drawn(task: TaskModule, device: torch.device) -> list[Any]:
+    try:
+        with torch.device(device):
             values = call(task, "get_inputs")
+    except TaskProblem:
+        # Some tasks draw with a host generator, which refuses a device: draw there and copy.
+        values = call(task, "get_inputs")
     if not isinstance(values, (tuple, list)):
         raise TaskProblem(f"get_inputs() returns {type(values).__name__}: it must return a list")
     try:

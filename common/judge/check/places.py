@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from common.judge.check.measure import finite_share
+from common.judge.check.measure import all_finite
 
 _NEAR_OVERFLOW = 0.98
 """Values this near the largest of the dtype may round to infinity by another order of the same operations."""
@@ -26,7 +26,7 @@ def misplaced(got: torch.Tensor, eager: torch.Tensor, exact: torch.Tensor) -> Mi
     """
     if got.is_complex():
         got, eager, exact = (torch.view_as_real(t) for t in (got, eager, exact))
-    if finite_share(got) == 1 and finite_share(eager) == 1:
+    if all_finite(got, eager):
         return None
     odd = ~torch.isfinite(got)
     eager_odd, exact_odd = ~torch.isfinite(eager), ~torch.isfinite(exact)

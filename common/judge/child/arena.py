@@ -23,10 +23,10 @@ class Arena:
         else:
             self.bytes = _map(fd, size)
 
-    def tensor(self, body: Any) -> torch.Tensor:
-        """An input: its storage's bytes are at `at`."""
-        dtype = getattr(torch, body["dtype"])
-        flat = self.bytes[body["at"] : body["at"] + body["bytes"]].view(dtype)
+    def tensor(self, body: Any, begins: int) -> torch.Tensor:
+        """An input: its storage's bytes are at `at` from where the inputs begin."""
+        dtype, at = getattr(torch, body["dtype"]), begins + body["at"]
+        flat = self.bytes[at : at + body["bytes"]].view(dtype)
         return flat.as_strided(body["shape"], body["stride"], flat.storage_offset())
 
     def room(self, at: int, shape: Any, dtype: torch.dtype, count: int) -> torch.Tensor:

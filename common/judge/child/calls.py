@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ class Caller:
     def _series(self, order: Call, arena: Arena) -> Done:
         """Calls one after the other on inputs of their own, each one's outputs copied behind it on the same stream."""
         places = [(order.inputs, order.outputs_at), *((further.inputs, further.outputs_at) for further in order.more)]
-        given = [unpack(inputs, arena.tensor) for inputs, _ in places]
+        given = [unpack(inputs, partial(arena.tensor, begins=order.inputs_at)) for inputs, _ in places]
         results = []
         started = time.perf_counter()
         for inputs, (_, at) in zip(given, places, strict=True):
@@ -65,7 +66,7 @@ class Caller:
     def _take_inputs(self, order: Call, arena: Arena) -> Any:
         """Fresh tensors over the arena, or the former call's with their version counted up."""
         if not order.edited:
-            self._inputs = unpack(order.inputs, arena.tensor)
+            self._inputs = unpack(order.inputs, partial(arena.tensor, begins=order.inputs_at))
         else:
             for tensor in _tensors(self._inputs):
                 tensor.view(-1)[:0].zero_() if tensor.is_contiguous() else tensor[:0].zero_()

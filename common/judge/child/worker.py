@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from common.judge.check.policy import set_backend_precision
-from common.judge.child import counting, devices, extension
+from common.judge.child import counting, devices, extension, kernels
 from common.judge.child.arena import Arena
 from common.judge.child.calls import Caller, ReturnedOddly
 from common.judge.child.module import load_module, owns_code
@@ -20,6 +20,8 @@ from common.judge.protocol import (
 )
 from common.judge.protocol import (
     Call,
+    Collect,
+    Collected,
     Count,
     Done,
     Failed,
@@ -54,6 +56,7 @@ class Worker:
         self._builder: extension.Builder | None = None
         self._caller: Caller | None = None
         self._arena: Arena | None = None
+        self._kernels = extension.triton_cache()
 
     def serve(self) -> None:
         """Until the judge hangs up. Whatever an order raises is told as text."""
@@ -82,6 +85,8 @@ class Worker:
                 return self._call(order)
             case Weigh():
                 return Weighed(weights=weigh(self._model))
+            case Collect():
+                return Collected(kernels=kernels.collect(self._kernels))
             case Count():
                 return counting.count(order, self._spec)
         raise TypeError(f"no such order: {type(order).__name__}")
@@ -90,6 +95,7 @@ class Worker:
         torch.set_num_threads(len(self._spec.cores))
         set_backend_precision(order.precision)
         self._builder = extension.install(self._inbox, order.files)
+        kernels.place(self._kernels, order.kernels)
         self._module = load_module(order.source)
         return Loaded()
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import secrets
@@ -11,11 +12,10 @@ from typing import Any
 
 import torch
 
-from common.judge.check import flatten
+from common.judge.lane.parcel import ALIGNMENT, Parcel, aligned, parcel
 from common.judge.protocol import Output
-from common.judge.tree import Tree, pack
+from common.judge.tree import Tree
 
-ALIGNMENT = 512
 SHIFTS = 64
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
@@ -33,7 +33,9 @@ class Arena(ABC):
         self.outputs_room = aligned(outputs) + ALIGNMENT
         self._allocate(self.outputs_at + self.outputs_room)
         self._taken = torch.zeros(self.outputs_room, dtype=torch.uint8, device=self._bytes.device)
-        self._given: list[tuple[int, torch.Tensor]] = []
+        self._given = parcel([], self._bytes.device)
+        self.inputs_at = 0
+        """Where the inputs begin: what is given says where each is from there on."""
 
     @abstractmethod
     def _allocate(self, size: int) -> None:
@@ -44,27 +46,15 @@ class Arena(ABC):
 
     def give(self, inputs: Sequence[Any], *, again: bool = False) -> Tree:
         """Find the inputs a place, somewhere else each time, or with `again` where the former ones are."""
-        return self.give_all([inputs], again=again)[0]
+        return self.give_all(parcel([inputs], self._bytes.device), again=again)[0]
 
-    def give_all(self, series: Sequence[Sequence[Any]], *, again: bool = False) -> list[Tree]:
+    def give_all(self, given: Parcel, *, again: bool = False) -> list[Tree]:
         """The inputs of several calls, side by side."""
-        places = iter([at for at, _ in self._given]) if again else None
-        next_at = ALIGNMENT * secrets.randbelow(SHIFTS)
-        given: list[tuple[int, torch.Tensor]] = []
-
-        def put(tensor: torch.Tensor) -> dict[str, Any]:
-            nonlocal next_at
-            flat = extent_bytes(tensor)
-            at = next(places) if places else next_at
-            next_at = at + aligned(flat.numel())
-            given.append((at, flat))
-            return {"at": at, "bytes": flat.numel(), "dtype": dtype_name(tensor), "shape": list(tensor.shape),
-                    "stride": list(tensor.stride())}
-
-        trees = [pack(list(inputs), put) for inputs in series]
+        if not again:
+            self.inputs_at = ALIGNMENT * secrets.randbelow(SHIFTS)
         self._given = given
         self._place()
-        return trees
+        return given.trees
 
     @abstractmethod
     def _place(self) -> None:
@@ -75,12 +65,14 @@ class Arena(ABC):
         """With the clock running, before the candidate's process is told that there are inputs."""
 
     def _write(self) -> None:
-        for at, flat in self._given:
-            self._bytes[at : at + flat.numel()].copy_(flat)
+        self._inputs().copy_(self._given.bytes)
 
     def untouched(self) -> bool:
-        """Whether the inputs still hold what was written."""
-        return all(torch.equal(self._bytes[at : at + flat.numel()], flat) for at, flat in self._given)
+        """Whether the inputs, and the gaps between them, still hold what was written."""
+        return torch.equal(_words(self._inputs()), _words(self._given.bytes))
+
+    def _inputs(self) -> torch.Tensor:
+        return self._bytes[self.inputs_at : self.inputs_at + self._given.bytes.numel()]
 
     def places(self, count: int) -> tuple[int, list[int]]:
         """Bytes for the outputs of each of so many calls, and where each begins."""
@@ -97,19 +89,9 @@ class Arena(ABC):
     def _outputs(self) -> torch.Tensor:
         return self._bytes[self.outputs_at : self.outputs_at + self.outputs_room]
 
-    def taken(self, output: Output) -> torch.Tensor:
-        """An output's value from the copy; on the meta device (shape and dtype alone) where it did not fit."""
-        dtype = getattr(torch, output.dtype, None)
-        if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"no such dtype: {output.dtype}")
-        value = torch.empty(output.shape, dtype=dtype, device="meta")
-        count = value.numel() * value.element_size()
-        start = output.at - self.outputs_at
-        if count == 0 or output.at < 0:
-            return value if count else torch.empty(output.shape, dtype=dtype, device=self._taken.device)
-        if start < 0 or start % ALIGNMENT or start + count > self.outputs_room:
-            raise ValueError("an output lies outside of the room for outputs")
-        return self._taken[start : start + count].view(dtype).view(output.shape).clone()
+    def keep(self) -> Kept:
+        """What was taken, for as long as it is wanted: the next call's outputs are taken to the same place."""
+        return Kept(self._taken.clone(), self.outputs_at)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -135,34 +117,29 @@ class HostArena(Arena):
         return
 
 
-def extent_bytes(tensor: torch.Tensor) -> torch.Tensor:
-    """All bytes from a tensor's first to its last element, gaps included, flat."""
-    tensor = tensor.detach()
-    if tensor.numel() == 0:
-        return torch.empty(0, dtype=torch.uint8, device=tensor.device)
-    reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.as_strided((reach + 1,), (1,)).view(torch.uint8)
+class Kept:
+    """A copy of the outputs' part of an arena; outputs are views on it."""
+
+    def __init__(self, held: torch.Tensor, begins: int) -> None:
+        self._bytes = held
+        self._begins = begins
+
+    def output(self, output: Output) -> torch.Tensor:
+        """Its value; on the meta device (shape and dtype alone) where it did not fit. ValueError for what cannot be."""
+        dtype = getattr(torch, output.dtype, None)
+        if not isinstance(dtype, torch.dtype):
+            raise ValueError(f"no such dtype: {output.dtype}")
+        if any(size < 0 for size in output.shape):
+            raise ValueError(f"no such shape: {output.shape}")
+        count = math.prod(output.shape) * dtype.itemsize
+        if count == 0 or output.at < 0:
+            return torch.empty(output.shape, dtype=dtype, device="meta" if count else self._bytes.device)
+        start = output.at - self._begins
+        if start < 0 or start % ALIGNMENT or start + count > self._bytes.numel():
+            raise ValueError("an output lies outside of the room for outputs")
+        return self._bytes[start : start + count].view(dtype).view(output.shape)
 
 
-def input_bytes(inputs: Sequence[Any]) -> int:
-    tensors = [leaf for leaf in flatten(list(inputs))[1] if isinstance(leaf, torch.Tensor)]
-    return sum(aligned(extent_bytes(tensor).numel()) for tensor in tensors)
-
-
-def output_bytes(leaves: Sequence[Any]) -> int:
-    return sum(aligned(leaf.numel() * leaf.element_size()) for leaf in leaves if isinstance(leaf, torch.Tensor))
-
-
-def inline(tensor: torch.Tensor) -> dict[str, Any]:
-    """A small tensor as part of a message."""
-    flat = tensor.detach().cpu().contiguous()
-    content = flat.view(-1).view(torch.uint8).numpy().tobytes()
-    return {"dtype": dtype_name(flat), "shape": list(flat.shape), "bytes": content}
-
-
-def dtype_name(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def aligned(count: int) -> int:
-    return -(-count // ALIGNMENT) * ALIGNMENT
+def _words(flat: torch.Tensor) -> torch.Tensor:
+    """Bytes by eight where they are so many and lie so: fewer numbers to compare."""
+    return flat if flat.numel() % 8 or flat.data_ptr() % 8 else flat.view(torch.int64)

@@ -48,7 +48,7 @@ def _measured(
     patient = msgspec.structs.replace(bench.settings, call_seconds=bench.settings.build_seconds)
     with desk.candidate(request.device, patient) as compiled:
         with ours():
-            desk.load(compiled, request.task.source + _COMPILED, {}, request.task.precision)
+            desk.load_own(compiled, request.task.source + _COMPILED, request.task.precision)
         candidate.thaw()
         return Timing(bench, known, candidate, compiled, governor).run()
 

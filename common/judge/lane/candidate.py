@@ -27,6 +27,8 @@ from common.judge.protocol import (
     Build,
     Built,
     Call,
+    Collect,
+    Collected,
     Count,
     Counted,
     Done,
@@ -90,8 +92,16 @@ class Candidate:
             raise JudgeFault(f"a spare answered {answer} instead of being ready")
         return answer.seconds
 
-    def load(self, source: str, files: dict[str, bytes], precision: str) -> None:
-        self._ask(Load(source=source, files=files, precision=precision), Loaded, self._settings.load_seconds)
+    def load(
+        self, source: str, files: dict[str, bytes], precision: str, kernels: dict[str, bytes] | None = None
+    ) -> None:
+        order = Load(source=source, files=files, kernels=kernels or {}, precision=precision)
+        self._ask(order, Loaded, self._settings.load_seconds)
+
+    def collect(self) -> dict[str, bytes]:
+        """What Triton has compiled in it."""
+        collected: Collected = self._ask(Collect(), Collected, self._settings.load_seconds)
+        return collected.kernels
 
     def count(self, order: Count) -> Counted:
         """Counters of a source, in a process that has loaded none."""
@@ -129,8 +139,8 @@ class Candidate:
         nonce = secrets.randbits(63)
         room, places = self.arena.places(1 + len(more))
         order = encode(Call(
-            nonce=nonce, inputs=inputs, outputs_at=places[0], outputs_room=room, poison=poison, edited=edited,
-            empty=empty, hold=hold, trace=trace,
+            nonce=nonce, inputs_at=self.arena.inputs_at, inputs=inputs, outputs_at=places[0], outputs_room=room,
+            poison=poison, edited=edited, empty=empty, hold=hold, trace=trace,
             more=tuple(Further(inputs=tree, outputs_at=at) for tree, at in zip(more, places[1:], strict=True)),
         ))
         with self._judged("call"):

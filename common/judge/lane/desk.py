@@ -1,6 +1,7 @@
 """What a device request works on: the known tasks, and candidates in processes of their own on one device."""
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,22 +35,20 @@ class Desk:
         self.seconds = {}
 
     def task(self, task: TaskSource, device: Device) -> KnownTask:
-        started = time.monotonic()
-        known = self._tasks.get(task, torch_device(device))
-        self.seconds["task"] = time.monotonic() - started
-        return known
+        with self.step("task"):
+            return self._tasks.get(task, torch_device(device))
 
     @contextmanager
     def candidate(self, device: Device, settings: JudgeSettings | None = None) -> Iterator[Candidate]:
         """A process of its own for the block; killed with all it started afterwards. `settings`: limits of its calls
         other than the judge's."""
-        started = time.monotonic()
-        give_back_unused(torch_device(device))
-        spare = self._bench.spares.take(device.kind, device.index or 0, device.cores)
+        with self.step("spare"):
+            give_back_unused(torch_device(device))
+            spare = self._bench.spares.take(device.kind, device.index or 0, device.cores)
         candidate = Candidate(spare, settings or self._bench.settings, self._bench.builder.get)
         try:
-            candidate.await_ready()
-            self._add("spare", started)
+            with self.step("spare"):
+                candidate.await_ready()
             yield candidate
         except CandidateEnded as ended:
             self._bench.spares.give_back(spare)
@@ -71,29 +70,44 @@ class Desk:
         finally:
             self._bench.spares.give_back(spare)
 
-    def load(self, candidate: Candidate, source: str, extensions: dict[str, str], precision: str) -> None:
-        """Import a source with its built extensions."""
-        started = time.monotonic()
-        candidate.load(source, self._files(extensions), precision)
-        self._add("load", started)
+    def load(self, candidate: Candidate, artefact: Artefact, precision: str) -> None:
+        """Import a source with its built extensions and what Triton compiled for it before."""
+        with self.step("load"):
+            kernels = self._bench.kernels.find(artefact.digest)
+            candidate.load(artefact.source, self._files(artefact.extensions), precision, kernels)
+
+    def load_own(self, process: Candidate, source: str, precision: str) -> None:
+        """Import a source of the judge's; nothing that a candidate's process wrote comes near it."""
+        with self.step("load"):
+            process.load(source, {}, precision)
+
+    def keep_kernels(self, candidate: Candidate, artefact: Artefact) -> None:
+        """For the next process of a source that passed. A process that fails now changes no verdict."""
+        with self.step("kernels"), contextlib.suppress(CandidateEnded):
+            self._bench.kernels.keep(artefact.digest, candidate.collect())
 
     def count(self, candidate: Candidate, task: TaskSource, artefact: Artefact, seconds: float) -> Counted:
         """Have a candidate's counters read, for at most so many seconds."""
-        started = time.monotonic()
-        counted = candidate.count(Count(
+        order = Count(
             task=task.source, source=artefact.source, files=self._files(artefact.extensions), precision=task.precision,
             seconds=seconds,
-        ))
-        self._add("count", started)
-        return counted
+        )
+        with self.step("count"):
+            return candidate.count(order)
 
     def _files(self, extensions: dict[str, str]) -> dict[str, bytes]:
         """What the cache still holds; the rest is built again when it is asked for."""
         found = {asked: self._bench.builder.module(key) for asked, key in extensions.items()}
         return {asked: module for asked, module in found.items() if module}
 
-    def _add(self, step: str, started: float) -> None:
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Its wall seconds count among the request's, under this name."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
     def record(self, artefact: Artefact) -> dict[str, Any]:
         """Evidence about the circumstances."""

@@ -14,7 +14,7 @@ import torch
 
 T = TypeVar("T")
 _SIZE = 4096
-_SECONDS = 0.004
+_SECONDS, _BRIEFLY = 0.004, 0.001
 _QUEUED = 8
 """Products of about 0.2 ms each."""
 
@@ -28,14 +28,18 @@ class Filler:
             self._factor = torch.randn(_SIZE, _SIZE, device=device, dtype=torch.bfloat16)
             self._product = torch.empty_like(self._factor)
 
-    def run(self) -> None:
+    def run(self, seconds: float = _SECONDS) -> None:
         """A few milliseconds of matrix products."""
         if self._device.type != "cuda":
             return
-        until = time.perf_counter() + _SECONDS
+        until = time.perf_counter() + seconds
         while time.perf_counter() < until:
             self._multiply(1)
             torch.cuda.synchronize(self._device)
+
+    def run_briefly(self) -> None:
+        """Where the device was at work until a moment ago."""
+        self.run(_BRIEFLY)
 
     def run_beside(self, work: Callable[[], T]) -> T:
         """The same, and then the work while a last few products run, so that it makes no pause before what is timed."""

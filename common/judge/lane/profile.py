@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,13 +12,13 @@ import torch
 from common.devices import Device
 from common.judge import counters
 from common.judge.attribution import is_library_only, own_share
-from common.judge.lane.arena import input_bytes, output_bytes
 from common.judge.lane.baseline import against_compiled
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.counting import counters_of
 from common.judge.lane.desk import Desk
 from common.judge.lane.limits import Limits, sentence
 from common.judge.lane.nvml import Governor
+from common.judge.lane.parcel import input_bytes, output_bytes
 from common.judge.lane.roofline import bandwidth, operations
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
@@ -34,18 +33,20 @@ _REFERENCE = "\n\nModelNew = Model\n"
 def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
     known, artefact, device = desk.task(request.task, request.device), request.artefact, request.device
     with desk.candidate(device) as candidate, desk.candidate(device) as reference, on_cores(device.cores):
-        desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        desk.load(candidate, artefact, request.task.precision)
         with ours():
-            desk.load(reference, request.task.source + _REFERENCE, {}, request.task.precision)
-        governor = Governor(device)
-        timing = Timing(bench, known, candidate, reference, governor)
-        started = time.monotonic()
-        measurement = timing.run()
-        seconds = {"time": time.monotonic() - started}
-        limits = limits_of(known, timing, measurement)
-        kernels = timing.trace() if device.kind == "cuda" else None
+            desk.load_own(reference, request.task.source + _REFERENCE, request.task.precision)
+        with desk.step("reference"):
+            governor = Governor(device)
+            timing = Timing(bench, known, candidate, reference, governor)
+        with desk.step("time"):
+            measurement = timing.run()
+        with desk.step("limits"):
+            limits = limits_of(known, timing, measurement)
+        with desk.step("trace"):
+            kernels = timing.trace() if device.kind == "cuda" else None
         beside = second_baseline(bench, desk, known, candidate, request, governor)
-        seconds |= {"baseline": beside["compile_baseline"]["seconds"]} if beside else {}
+        desk.seconds |= {"baseline": beside["compile_baseline"]["seconds"]} if beside else {}
     beside |= hardware(bench, desk, request)
     library_only = _by_libraries(candidate.own_code, kernels, artefact.source)
     labels = set(bench.labels) | timing.blocks.labels() | ({"library_only"} if library_only else set())
@@ -58,7 +59,7 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
         feedback=Feedback(summary="; ".join(filter(None, said))),
         labels=tuple(sorted(labels)),
         measurement=measurement,
-        seconds=desk.seconds | seconds,
+        seconds=desk.seconds,
         record={
             **timing.record(), **unread(device, governor), "roofline": limits.record(),
             **kernels_record(kernels, artefact.source), **beside, **desk.record(artefact),

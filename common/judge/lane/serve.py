@@ -17,6 +17,7 @@ from common.judge.build.store import Store
 from common.judge.build.toolchain import Toolchain
 from common.judge.faults import JudgeFault, ProcessUnusable
 from common.judge.lane.ended import CandidateEnded
+from common.judge.lane.kernels import Kernels
 from common.judge.lane.spares import Spares
 from common.judge.requests import Reply, Setup
 from common.judge.sandbox.cgroup import sweep
@@ -45,6 +46,7 @@ class Bench:
         self.compilers = Compilers(setup.bwrap, setup.settings.build_jobs, setup.settings.build_seconds)
         self.tools = Toolchain(self.spares.facts, setup.kind)
         self.builder = Builder(self.tools, store, self.compilers)
+        self.kernels = Kernels(store)
         self._stopped = threading.Event()
 
     @property

@@ -171,8 +171,10 @@ class Spares:
         self._taken: set[Spare] = set()
         self._last: tuple[str, int, tuple[int, ...]] | None = None
         self._live: set[Spare] = set()
+        self._ending: list[Spare] = []
         self._closed = False
         self._starting = threading.Lock()
+        self._settling = threading.Lock()
         self._lock = threading.Lock()
         self.facts = self._hello()
 
@@ -184,6 +186,7 @@ class Spares:
 
     def take(self, role: str, index: int, cores: tuple[int, ...], *, fresh: bool = False) -> Spare:
         """A spare for this device: a warm one where there is one and no `fresh` one is wanted."""
+        self.settle()
         self._last = (role, index, cores)
         spare = None if fresh else next((spare for spare in self._ready if self._fits(spare)), None)
         if spare is None:
@@ -196,6 +199,7 @@ class Spares:
 
     def refill(self) -> None:
         """Start what is missing for the device used last and drop spares for other ones."""
+        self.settle()
         for spare in [spare for spare in self._ready if not self._fits(spare)]:
             self._ready.remove(spare)
             self.give_back(spare)
@@ -237,11 +241,21 @@ class Spares:
         return (spare.spec.role, spare.spec.index, spare.spec.cores) == self._last
 
     def give_back(self, spare: Spare) -> None:
-        """A spare serves one candidate: end it."""
+        """A spare serves one candidate: end it. It is waited for before the next one is taken: a process takes a while
+        to give a GPU back, and two do so at once."""
+        spare.kill()
         with self._lock:
             self._taken.discard(spare)
-            self._live.discard(spare)
-        spare.close()
+            self._ending.append(spare)
+
+    def settle(self) -> None:
+        """Until those that were given back are gone."""
+        with self._settling:
+            while self._ending:
+                spare = self._ending.pop()
+                spare.close()
+                with self._lock:
+                    self._live.discard(spare)
 
     def kill_taken(self) -> None:
         """End every candidate under way; from another thread."""
@@ -251,7 +265,7 @@ class Spares:
 
     def close(self) -> None:
         """End all there are, one that is being started included, and start no more; from whichever thread."""
-        with self._starting, self._lock:
+        with self._starting, self._settling, self._lock:
             self._closed = True
             for spare in self._live:
                 spare.close()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import median, quantiles
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import torch
@@ -20,8 +20,9 @@ import torch
 from common.judge.check import (
     Case,
     Expected,
-    Returned,
     compare,
+    doubtful,
+    draw_series,
     fresh_case,
     make_init_inputs,
     make_inputs,
@@ -29,43 +30,27 @@ from common.judge.check import (
 )
 from common.judge.faults import JudgeFault
 from common.judge.lane.agreement import Clocks, counted, disagreement
-from common.judge.lane.arena import inline, input_bytes, output_bytes
-from common.judge.lane.blocks import Block, Blocks, Empty
+from common.judge.lane.blocks import Block, Blocks
 from common.judge.lane.candidate import Candidate
-from common.judge.lane.clocks import Reading, Sides, Window
+from common.judge.lane.clocks import Sides
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
-from common.judge.lane.filler import Filler
 from common.judge.lane.nvml import Governor
 from common.judge.lane.paired import STEP, Pair, measure, missing, net
-from common.judge.lane.receive import receive
+from common.judge.lane.parcel import Parcel, inline, input_bytes, output_bytes, parcel
+from common.judge.lane.receive import Received, receive
 from common.judge.lane.roofline import floor_seconds
 from common.judge.lane.series import series_length
 from common.judge.lane.serve import Bench
+from common.judge.lane.spent import Spent
 from common.judge.lane.tasks import KnownTask
-from common.judge.lane.waits import disturbed
-from common.judge.protocol import Done, Kernel, Result
-from common.judge.tree import Tree, pack
+from common.judge.lane.turn import Timer, Turn
+from common.judge.protocol import Kernel
+from common.judge.tree import pack
 from common.logs import get_logger
 from common.messages.judgement import Feedback, Measurement, Outcome
 
 log = get_logger()
-_POISON = 0xFF
-_EMPTY_CALLS = 3
-"""Calls a pair that return what is there already: the path's own time."""
-
-
-class Turn(NamedTuple):
-    """One side's timed series: seconds a call by the judge's clock and by its own, what each call returned, whether it
-    had to wait for its cores, and the device's clocks around it where they are read."""
-
-    seconds: float
-    span: float
-    results: list[tuple[str, list[Returned]]]
-    inputs: list[Tree]
-    disturbed: bool
-    window: Window | None
-    path: list[Empty]
 
 
 class Timing:
@@ -81,16 +66,18 @@ class Timing:
         self._reference = reference
         self._secret = secrets.token_bytes(32)
         self._random = random.Random(secrets.randbits(64))
-        self.expected = known.reference(fresh_case(self._secret, 0))
-        self._filler = Filler(known.device)
-        self._governor = governor
+        self._spent = Spent()
+        with self._spent.on("reference"):
+            self.expected = known.timed()
+        self._timer = Timer(self.expected, governor, self._spent)
         self.blocks = Blocks(bench.settings.pairs)
         self._calls = 1
 
     def run(self) -> Measurement:
         """CandidateEnded where the candidate fails or a timed output is wrong."""
         settings = self._bench.settings
-        self._prepare()
+        with self._spent.on("prepare"):
+            self._prepare()
         deadline, planned = time.monotonic() + settings.time_seconds, settings.pairs
         while len(self.blocks) < settings.pairs_most:
             self._bench.check()
@@ -100,9 +87,10 @@ class Timing:
             if time.monotonic() > deadline:
                 break
             if len(self.blocks) >= planned and not self.blocks.short:
-                more = missing(self._measure(), settings.target_width)
+                measured = self._measure()
+                more = missing(measured, settings.target_width)
                 if not more:
-                    break
+                    return self._agreed(measured)
                 planned = len(self.blocks) + more
         return self._agreed(self._measure())
 
@@ -118,7 +106,8 @@ class Timing:
     def _measure(self) -> Measurement:
         kept = self.blocks.kept()
         empty = [call.seconds for block in kept for call in block.reference_path]
-        return measure([block.pair for block in kept], empty, self._bench.settings.confidence, self._random)
+        with self._spent.on("figure"):
+            return measure([block.pair for block in kept], empty, self._bench.settings.confidence, self._random)
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
@@ -152,7 +141,8 @@ class Timing:
                     done = side.call(side.arena.give(inputs)).done
                 side.freeze()
         self.inputs = inputs
-        if compare(self.expected, done.spec, receive(self._reference.arena, done, self.expected), self._known.policy):
+        (returned,) = receive(self._reference.arena, done, self.expected)
+        if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
         if self._known.device.type == "cuda":
             least = min(self._alone(side) for side in (self._candidate, self._reference))
@@ -178,15 +168,16 @@ class Timing:
 
     def _block(self, index: int) -> Block:
         """Both sides on the same new inputs, in random order."""
-        cases = [fresh_case(self._secret, index * self._calls + call) for call in range(self._calls)]
-        series = [make_inputs(self._known.module, case, self._known.device) for case in cases]
+        cases = [self._case(index * self._calls + call) for call in range(self._calls)]
+        former = parcel([self.inputs], self._known.device)
+        with self._spent.on("draw"):
+            given = self._draw(cases)
         sides = [self._candidate, self._reference]
         self._random.shuffle(sides)
-        turns = {side: self._turn(side, series) for side in sides}
+        turns = {side: self._turn(side, former, given) for side in sides}
         candidate, reference = turns[self._candidate], turns[self._reference]
-        for case, ours, theirs in zip(cases, reference.results, candidate.results, strict=True):
-            self._compare(case, theirs, ours)
-        self.inputs = series[-1]
+        with self._spent.on("compare"):
+            self._compare(cases, candidate.results, reference.results)
         return Block(
             Pair(reference=reference.seconds, candidate=candidate.seconds),
             Pair(reference=reference.span, candidate=candidate.span),
@@ -194,70 +185,43 @@ class Timing:
             Sides(reference.window, candidate.window) if reference.window and candidate.window else None,
         )
 
+    def _draw(self, cases: list[Case]) -> Parcel:
+        """The parcel alone holds them from here on, but for the last call's."""
+        series = draw_series(self._known.module, cases, self._known.device)
+        self.inputs = series[-1]
+        return parcel(series, self._known.device)
+
+    def _case(self, index: int) -> Case:
+        """Inputs that nobody else has seen, for the weights that both sides were made with."""
+        weights = self.expected.case.weight_seed
+        return msgspec.structs.replace(fresh_case(self._secret, index), weight_seed=weights)
+
+    def _turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
+        with self._blamed(side):
+            return self._timer.turn(side, former, given)
+
     def _blamed(self, side: Candidate) -> AbstractContextManager[None]:
         """What fails in here is the candidate's fault where it is the candidate's side, and ours where it is not."""
         return nullcontext() if side is self._candidate else ours()
 
-    def _turn(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        with self._blamed(side):
-            return self._timed(side, series)
-
-    def _timed(self, side: Candidate, series: list[list[Any]]) -> Turn:
-        """One call on former inputs to warm up, then the timed ones on new inputs, then empty ones."""
-        side.call(side.arena.give(self.inputs), thaw=True)
-        side.freeze()
-        first, *more = trees = side.arena.give_all(series)
-        side.arena.poison(_POISON)
-        before = self._filler.run_beside(self._clocks)
-        waits = side.waits()
-        done, seconds = side.call(first, more=more, thaw=True)
-        side.freeze()
-        waited, after = waits.since(), self._clocks()
-        results = [(result.spec, receive(side.arena, result, self.expected)) for result in _results(done)]
-        if not side.arena.untouched():
-            raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
-        path = self._path(side, trees)
-        window = Window(before, after) if before and after else None
-        held_up = disturbed(waited, seconds)
-        return Turn(seconds / self._calls, done.span / self._calls, results, trees, held_up, window, path)
-
-    def _clocks(self) -> Reading | None:
-        return self._governor.read() if self._governor else None
-
-    def _path(self, side: Candidate, inputs: list[Tree]) -> list[Empty]:
-        """Calls that return what is there already: only the reference's give the path, but both processes are used
-        alike."""
-        calls = []
-        for _ in range(_EMPTY_CALLS):
-            self._filler.run()
-            done, took = side.call(inputs[0], more=inputs[1:], thaw=True, empty=True)
-            side.freeze()
-            calls.append(Empty(took / self._calls, done.span / self._calls))
-        return calls
-
-    def _compare(
-        self, case: Case, candidate: tuple[str, list[Returned]], reference: tuple[str, list[Returned]]
-    ) -> None:
-        """A timed output against the reference's own on the same inputs, by the task's error scale."""
-        eager = tuple(output.value for output in reference[1])
-        finding = compare(self._expect(case, eager), *candidate, self._known.policy)
-        if finding:
-            feedback = to_feedback(finding)
-            raise CandidateEnded(
-                finding.outcome, msgspec.structs.replace(feedback, summary=f"in a timed call: {feedback.summary}"),
-                {"finding": finding.record()},
-            )
+    def _compare(self, cases: list[Case], candidate: list[Received], reference: list[Received]) -> None:
+        """Each timed output against the reference's own on the same inputs, by the task's error scale."""
+        for call in doubtful(self.expected, reference, candidate, self._known.policy):
+            eager = tuple(output.value for output in reference[call].outputs)
+            finding = compare(self._expect(cases[call], eager), *candidate[call], self._known.policy)
+            if finding:
+                feedback = to_feedback(finding)
+                raise CandidateEnded(
+                    finding.outcome, msgspec.structs.replace(feedback, summary=f"in a timed call: {feedback.summary}"),
+                    {"finding": finding.record()},
+                )
 
     def _expect(self, case: Case, eager: tuple[Any, ...]) -> Expected:
         exact = tuple(_wide(leaf) for leaf in eager)
         return dataclasses.replace(self.expected, case=case, eager=eager, exact=exact)
 
     def record(self) -> dict[str, Any]:
-        return {"calls_a_window": self._calls, **self.blocks.record()}
-
-
-def _results(done: Done) -> list[Done | Result]:
-    return [done, *done.more]
+        return {"calls_a_window": self._calls, "spent": self._spent.record(), **self.blocks.record()}
 
 
 def _wide(leaf: Any) -> Any:

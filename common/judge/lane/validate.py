@@ -19,11 +19,11 @@ from common.judge.check import (
     make_inputs,
     to_feedback,
 )
-from common.judge.lane.arena import inline, input_bytes, output_bytes
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
 from common.judge.lane.device_arena import give_back_unused, new_arena
 from common.judge.lane.ended import CandidateEnded, too_slow
+from common.judge.lane.parcel import inline, input_bytes, output_bytes
 from common.judge.lane.receive import receive
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
@@ -43,9 +43,10 @@ def validate(bench: Bench, desk: Desk, request: Validate) -> Judgement:
     known.begin(bench.settings.secret_uses)
     artefact = request.artefact
     with desk.candidate(request.device) as candidate:
-        desk.load(candidate, artefact.source, artefact.extensions, request.task.precision)
+        desk.load(candidate, artefact, request.task.precision)
         trial = Trial(bench, known, candidate)
         trial.run()
+        desk.keep_kernels(candidate, artefact)
     labels = set(trial.labels) | set(bench.labels) | (set() if candidate.own_code else {"library_only"})
     return Judgement(
         outcome=Outcome.PASSED,
@@ -122,8 +123,8 @@ class Trial:
         self._calls += 1
         arena.poison(poison)
         done = self._candidate.call(tree, poison=poison, edited=edited, hold=True).done
-        outputs = receive(arena, done, expected)
-        finding = compare(expected, done.spec, outputs, self._known.policy, previous=self._previous)
+        ((spec, outputs),) = receive(arena, done, expected)
+        finding = compare(expected, spec, outputs, self._known.policy, previous=self._previous)
         self._previous = expected
         return outputs, finding or self._mutated(expected.case)
 

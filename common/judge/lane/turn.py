@@ -1,0 +1,101 @@
+"""One side's turn in a pair: a call to warm up, the timed ones on new inputs, and empty ones for the path's time.
+
+The side is frozen but while it is called. Whoever's turn it is, the same is done to it in the same order.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from common.judge.check import Expected
+from common.judge.lane.blocks import Empty
+from common.judge.lane.candidate import Answered, Candidate
+from common.judge.lane.clocks import Reading, Window
+from common.judge.lane.ended import CandidateEnded
+from common.judge.lane.filler import Filler
+from common.judge.lane.nvml import Governor
+from common.judge.lane.parcel import Parcel
+from common.judge.lane.receive import Received, receive
+from common.judge.lane.spent import Spent
+from common.judge.lane.waits import Waits, disturbed
+from common.judge.tree import Tree
+from common.messages.judgement import Feedback, Outcome
+
+_POISON = 0xFF
+_EMPTY_CALLS = 2
+"""Calls a turn that return what is there already."""
+
+
+class Turn(NamedTuple):
+    """One side's timed series: seconds a call by the judge's clock and by its own, what each call returned, whether it
+    had to wait for its cores, and the device's clocks around it where they are read."""
+
+    seconds: float
+    span: float
+    results: list[Received]
+    disturbed: bool
+    window: Window | None
+    path: list[Empty]
+
+
+class Timer:
+    """Takes turns. What each call returns is of the form of `expected`."""
+
+    def __init__(self, expected: Expected, governor: Governor | None, spent: Spent) -> None:
+        self._expected = expected
+        self._governor = governor
+        self._spent = spent
+        self._filler = Filler(expected.device)
+
+    def turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
+        """`former`: the inputs of one call that it had before. CandidateEnded where the side fails."""
+        spent = self._spent
+        with spent.on("warm"):
+            tree = side.arena.give_all(former)[0]
+            self._called(side, tree)
+        with spent.on("give"):
+            first, *more = side.arena.give_all(given)
+            side.arena.poison(_POISON)
+        with spent.on("fill"):
+            before, waits = self._filler.run_beside(lambda: self._ready(side))
+        with spent.on("timed"):
+            done, seconds = self._called(side, first, more)
+        with spent.on("read"):
+            waited, after = waits.since(), self._clocks()
+        with spent.on("receive"):
+            results = receive(side.arena, done, self._expected)
+        with spent.on("untouched"):
+            self._unwritten(side)
+        path = self._path(side, first, more)
+        return Turn(
+            seconds=seconds / len(given.trees), span=done.span / len(given.trees), results=results,
+            disturbed=disturbed(waited, seconds), window=Window(before, after) if before and after else None, path=path,
+        )
+
+    def _called(self, side: Candidate, first: Tree, more: list[Tree] | None = None, *, empty: bool = False) -> Answered:
+        answered = side.call(first, more=more or (), thaw=True, empty=empty)
+        with self._spent.on("freeze"):
+            side.freeze()
+        return answered
+
+    def _ready(self, side: Candidate) -> tuple[Reading | None, Waits]:
+        """What is read right before the clock runs."""
+        with self._spent.on("read"):
+            return self._clocks(), side.waits()
+
+    def _clocks(self) -> Reading | None:
+        return self._governor.read() if self._governor else None
+
+    def _unwritten(self, side: Candidate) -> None:
+        if not side.arena.untouched():
+            raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
+
+    def _path(self, side: Candidate, first: Tree, more: list[Tree]) -> list[Empty]:
+        """Only the reference's give the path, but both processes are used alike."""
+        calls = []
+        for _ in range(_EMPTY_CALLS):
+            with self._spent.on("fill"):
+                self._filler.run_briefly()
+            with self._spent.on("path"):
+                done, took = self._called(side, first, more, empty=True)
+            calls.append(Empty(took / (1 + len(more)), done.span / (1 + len(more))))
+        return calls
