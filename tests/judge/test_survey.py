@@ -73,6 +73,7 @@ def test_the_recorded_claims_can_be_read() -> None:
     assert all(claim.hardware and claim.speedup and claim.source for claim in found)
 
 
+@pytest.mark.alone
 def test_a_survey_of_three(tmp_path: Path) -> None:
     """One is faster, one slower, one wrong: two validated side by side, and one after the other timed."""
     lines = [
