@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from common.judge.tree import Tree
-from common.judge.weights import Weight
 
 FRAME_LIMIT = 8 << 20
 """Most bytes of one frame from a candidate's process; outputs travel through the arena."""
@@ -211,6 +210,19 @@ class Done(_Message, frozen=True, kw_only=True):
     """Where a trace was asked for. Evidence: a process can lie about its own kernels."""
     span: float
     """The call's seconds as the candidate's process saw them; evidence, never the figure."""
+
+
+class Weight(msgspec.Struct, frozen=True, kw_only=True):
+    """A floating parameter, buffer or other tensor of a model. NaN where it holds no finite values."""
+
+    name: str
+    shape: tuple[int, ...]
+    values: int
+    mean: float
+    size: float
+    """Mean of the absolute values."""
+    spread: float
+    """Standard deviation."""
 
 
 class Weighed(_Message, frozen=True, kw_only=True):

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
 import torch
+
+from common.judge.protocol import Weight
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST = 1024
@@ -19,19 +20,6 @@ _CLOSE = 0.2
 """Of the error of a mean: two drawings of n values differ by about 1.4 of it, copies in another precision by 0.01."""
 _NAMED, _NAME = 3, 80
 """Weights that are named, and characters of a name that the candidate gave."""
-
-
-class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """A floating parameter, buffer or other tensor of a model. NaN where it holds no finite values."""
-
-    name: str
-    shape: tuple[int, ...]
-    values: int
-    mean: float
-    size: float
-    """Mean of the absolute values."""
-    spread: float
-    """Standard deviation."""
 
 
 def weigh(model: Any) -> tuple[Weight, ...]:

@@ -60,6 +60,7 @@ async def test_facts_under_kills_are_stored_and_read_once(
 @pytest.mark.parametrize(("seed", "kills"), [(3, 4), pytest.param(4, 40, marks=pytest.mark.soak)])
 async def test_every_job_gets_a_result_under_kills(bus: Bus, nats_server: Server, seed: int, kills: int) -> None:
     run = f"work{seed}"
+    jobs = f"specgen.v1.job.*.*.{run}"
     results: dict[str, int] = {}
     ended = asyncio.create_task(killer(nats_server, seed, kills))
     sent: list[str] = []
@@ -75,7 +76,7 @@ async def test_every_job_gets_a_result_under_kills(bus: Bus, nats_server: Server
             await Bus.connect(name, nats_server.settings) as own,
             own.work(queues(run), durable=run, ack_wait=1.0, poll=0.1) as work,
         ):
-            while not ended.done() or len(results) < len(sent) or await own.subjects(f"specgen.v1.job.*.*.{run}.>"):
+            while not submitted.done() or len(results) < len(sent) or await own.subjects(f"{jobs}.>"):
                 task = await work.next(0.5)
                 if task is not None:
                     assert isinstance(task.message, Job)
@@ -84,9 +85,10 @@ async def test_every_job_gets_a_result_under_kills(bus: Bus, nats_server: Server
                     results[task.message.candidate] = results.get(task.message.candidate, 0) + 1
                     await task.done()
 
-    await asyncio.wait_for(asyncio.gather(submit(), worker("w1"), worker("w2"), ended), 200)
+    submitted = asyncio.create_task(submit())
+    await asyncio.wait_for(asyncio.gather(submitted, worker("w1"), worker("w2"), ended), 200)
     assert set(results) == set(sent)
-    assert await bus.subjects(f"specgen.v1.job.*.*.{run}.>") == {}
+    assert await bus.subjects(f"{jobs}.>") == {}
 
 
 async def test_live_feed_and_token_stream_go_on_after_a_kill(bus: Bus, nats_server: Server) -> None:

@@ -7,7 +7,8 @@ from torch import nn
 
 from common.devices import Device
 from common.judge import Judge
-from common.judge.weights import Weight, drawn_otherwise, weigh
+from common.judge.protocol import Weight
+from common.judge.weights import drawn_otherwise, weigh
 from common.messages import Outcome, TaskSource
 from tests.judge.sources import candidate
 from tests.judge.test_path import judged

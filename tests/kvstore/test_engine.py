@@ -192,10 +192,11 @@ def test_a_load_whose_chunk_is_revoked_at_once_ends_either_way_with_the_right_an
 ) -> None:
     """A race on purpose: the copy may come first or the revocation."""
     a, b = engines
+    revoked: list[int] = []
 
     def race(directory: Directory, engine: str, keys: Iterable[bytes]) -> list[Handle | None]:
         handles = Directory.pin(directory, engine, keys)
-        asyncio.get_running_loop().call_later(0.002, pool.desk.shrink, 4)
+        asyncio.get_running_loop().call_later(0.002, lambda: revoked.extend(pool.desk.shrink(4)))
         return handles
 
     for seed in range(60, 64):
@@ -204,6 +205,8 @@ def test_a_load_whose_chunk_is_revoked_at_once_ends_either_way_with_the_right_an
         until(lambda: blocks(pool) >= FULL // BLOCK)
         with answering(pool, "pin", race):
             assert b.ask(prompt(seed), 4).ids == computed.ids
+        until(lambda: len(revoked) == 4)
+        revoked.clear()
 
 
 def test_a_wrong_block_in_the_pool_is_noticed(engines: Engines, pool: PoolService) -> None:

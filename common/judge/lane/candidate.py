@@ -43,12 +43,12 @@ from common.judge.protocol import (
     Ready,
     Weigh,
     Weighed,
+    Weight,
     answer_decoder,
     encode,
 )
 from common.judge.settings import JudgeSettings
 from common.judge.tree import Tree
-from common.judge.weights import Weight
 from common.judge.wire import FrameTooLarge, recv_frame, send_frame
 
 Builder = Callable[[Extension], Built]
