@@ -91,7 +91,7 @@ async def test_lease_of_a_killed_process_runs_out(bus: Bus, nats_server: Server)
                 async with bus.lease("device.f", "heir") as lease:
                     return lease.revision
             except LeaseHeld as error:
-                assert error.holder in ("doomed", "someone who just released it"), "it may run out between two questions"
+                assert error.holder in ("doomed", "someone who just released it"), "it runs out between two calls"
                 await asyncio.sleep(0.05)
 
     assert await asyncio.wait_for(take(), 30) > revision
