@@ -84,7 +84,8 @@ async def main() -> None:
     parts = options.parts or PARTS
     if "server" in parts:
         await report.part("server", options.seconds - RESERVED, lambda: _with_server(report, options, recorded, logs))
-    for name, proposed in ((name, LOOKUPS[name]) for name in parts if name in LOOKUPS):
+    for name in filter(LOOKUPS.get, parts):
+        proposed = LOOKUPS[name]
         limit = min(200.0, report.left())
         await report.part(name, limit, lambda proposed=proposed, limit=limit: measure_lookup(  # type: ignore[misc]
             options.model, options.packed / "recorded.json.gz", proposed, logs, seconds=0.6 * limit, tiny=options.tiny

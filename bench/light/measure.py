@@ -57,9 +57,7 @@ def measure(messages: Iterable[Message], devices: Sequence[str]) -> Measured:
     start = min(f.at for f in facts if isinstance(f, RunStarted))
     ends = [f.at for f in facts if isinstance(f, RunEnded)]
     seconds = (max(ends) if len(ends) == sum(isinstance(f, RunStarted) for f in facts) else facts_end(facts)) - start
-    taken = {(m.device, m.lease): m for m in messages if isinstance(m, LeaseTaken)}
-    held = [(taken[m.device, m.lease], m) for m in messages
-            if isinstance(m, LeaseReleased) and (m.device, m.lease) in taken]
+    held = holds(messages)
     accepted = {(f.run, f.candidate, f.stage) for f in facts if isinstance(f, ResultAccepted)}
     useful = sum(r.seconds for t, r in held if r.reason == "done" and (t.run, t.candidate, t.stage) in accepted)
     proposed = {(f.run, f.candidate): f.at for f in facts if isinstance(f, CandidateProposed)}
@@ -75,6 +73,13 @@ def measure(messages: Iterable[Message], devices: Sequence[str]) -> Measured:
         feedback_p50=rank(waits, 0.5), feedback_p99=rank(waits, 0.99), reallocations=_changes(messages),
         cancelled=tuple(_cancelled(facts, held)), overlaps=overlaps(held), campaigns=dict(used),
     )
+
+
+def holds(messages: Sequence[Message]) -> list[tuple[LeaseTaken, LeaseReleased]]:
+    """Each lease that was released, from its taking, in the order of their ends."""
+    taken = {(m.device, m.lease): m for m in messages if isinstance(m, LeaseTaken)}
+    return [(taken[m.device, m.lease], m) for m in messages
+            if isinstance(m, LeaseReleased) and (m.device, m.lease) in taken]
 
 
 def facts_end(facts: Sequence[Fact]) -> float:

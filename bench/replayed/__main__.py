@@ -31,7 +31,7 @@ async def main() -> int:
     out = Path(os.environ["OUT"]) if os.environ.get("OUT") else options.out
     report = Report(out / "replayed.json", options.seconds)
     recorded, devices = runs.read(options), hosts.prepare(options)
-    report.parts["host"] = host(devices.kind) | {"gpus": hosts.gpus(), "command": " ".join(sys.argv)}
+    report.parts["host"] = host(devices.kind) | {"command": " ".join(sys.argv)}
     with tempfile.TemporaryDirectory(prefix="kv-") as sockets:  # a socket's path has at most 107 bytes
         options.sockets = sockets
         await report.part("engine", options.seconds, lambda: with_engine(report, options, recorded, devices))

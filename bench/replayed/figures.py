@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from bench.light.measure import overlaps
+from bench.light.measure import holds, overlaps
 from bench.replayed.play import Played
 from common.messages import (
     EngineMeasured,
     GenerationEnded,
     IterationEnded,
-    LeaseReleased,
-    LeaseTaken,
     Message,
     PoolAnnounced,
     PoolShrunk,
@@ -95,9 +93,7 @@ def _cached(runs: Iterable[Sequence[Message]]) -> dict[str, Any]:
 
 def _judge(events: Sequence[Message], wall: float) -> dict[str, Any]:
     """Leases by device and stage; `overlaps` counts those of a device that began before the one before it ended."""
-    taken = {(e.device, e.lease): e for e in events if isinstance(e, LeaseTaken)}
-    held = [(taken[e.device, e.lease], e) for e in events
-            if isinstance(e, LeaseReleased) and (e.device, e.lease) in taken]
+    held = holds(events)
     busy: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for lease, released in held:
         busy[lease.device][str(lease.stage)] += released.seconds / wall

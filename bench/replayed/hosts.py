@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 from pathlib import Path
 
 from bench.engine.server import Host
@@ -59,12 +58,3 @@ def pools(options: argparse.Namespace, devices: DeviceSettings, config: Path) ->
     if not options.tiny:
         env |= {"SPECGEN_KVSTORE_KIND": "vmm", "SPECGEN_KVSTORE_DEVICE": discover(devices)[0].id}
     return (python_service("kvstore", env=env),)
-
-
-def gpus() -> str:
-    """Names and drivers, one after the other."""
-    try:
-        query = ["nvidia-smi", "--query-gpu=index,name,driver_version", "--format=csv,noheader"]
-        return subprocess.run(query, capture_output=True, text=True, timeout=30).stdout.strip().replace("\n", "; ")
-    except (OSError, subprocess.TimeoutExpired):
-        return "none"

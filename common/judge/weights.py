@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -24,8 +25,8 @@ _NAMED, _NAME = 3, 80
 
 def weigh(model: Any) -> tuple[Weight, ...]:
     """At most 1,024 of them, in the model's order. Whatever else the model holds is left out."""
-    found = [_weight(name, tensor) for name, tensor in _tensors(model) if tensor.dtype in _DTYPES and tensor.numel()]
-    return tuple(found[:_MOST])
+    floating = ((name, tensor) for name, tensor in _tensors(model) if tensor.dtype in _DTYPES and tensor.numel())
+    return tuple(_weight(name, tensor) for name, tensor in islice(floating, _MOST))
 
 
 def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from common.errors import UsageError
 from generator.replay.announce import announce
 from generator.replay.engine import Engine
+from generator.replay.listen import listen
 from generator.replay.recording import Recording, load
-from generator.replay.server import Dialect, Server, serve
+from generator.replay.server import Dialect, Server
 from generator.replay.traces import is_trace, load_trace
 
 DESCRIPTION = "Serve a recording as an OpenAI-compatible endpoint until the process that started it ends."
@@ -77,7 +78,7 @@ async def _serve(args: argparse.Namespace, recording: Recording, rate: float) ->
         context=args.context,
     )
     try:
-        runner, url = await serve(Server(recording, Engine(rate), dialect), args.host, args.port)
+        runner, url = await listen(Server(recording, Engine(rate), dialect).app(), args.host, args.port)
     except OSError as error:
         raise UsageError(f"cannot listen on {args.host}:{args.port}: {error.strerror}") from None
     try:

@@ -99,4 +99,3 @@ class Passing:
             if request.transport is not None:
                 request.transport.abort()
         return response
-

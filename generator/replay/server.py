@@ -12,7 +12,7 @@ from generator.replay import body as bodies
 from generator.replay import shapes
 from generator.replay.body import Body
 from generator.replay.engine import Engine, Request, plan
-from generator.replay.listen import MAX_BODY, listen
+from generator.replay.listen import MAX_BODY
 from generator.replay.metrics import metrics
 from generator.replay.recording import Recording
 from generator.replay.script import Refusal, Script, script
@@ -176,8 +176,3 @@ def _text(prompt: str | list[int]) -> str:
 
 async def _send(response: web.StreamResponse, event: dict[str, Any]) -> None:
     await response.write(b"data: " + msgspec.json.encode(event) + b"\n\n")
-
-
-async def serve(server: Server, host: str, port: int) -> tuple[web.AppRunner, str]:
-    """Start listening; the runner ends it."""
-    return await listen(server.app(), host, port)

@@ -23,7 +23,7 @@ from vllm.v1.kv_offload.worker.worker import OffloadingHandler, TransferResult, 
 
 from kvstore.engine.binding import Facts, make_tier, make_transfers
 from kvstore.engine.slots import Slots
-from kvstore.engine.tier import Granted, Tier
+from kvstore.engine.tier import NOTHING, Tier
 from kvstore.engine.transfers import Transfers
 
 PROGRESS = "next_stored_block_idx"
@@ -31,8 +31,6 @@ PROGRESS = "next_stored_block_idx"
 TELLS_END = False
 """Whether the manager is told of a request's end, after its last blocks were offered; this vLLM offers none then."""
 STORE, LOAD = ("GPU", "POOL"), ("POOL", "GPU")
-
-_NOTHING = Granted([], Slots(0))
 
 
 class PoolSlots(LoadStoreSpec):
@@ -59,7 +57,7 @@ class PoolManager(OffloadingManager):
         return PoolSlots(self.tier.pin(list(keys)))
 
     def prepare_store(self, keys: Collection[OffloadKey], req_context: ReqContext) -> PrepareStoreOutput:
-        granted = _NOTHING
+        granted = NOTHING
         if self._stores:
             granted = self.tier.reserve(req_context.req_id, list(keys), self._limit(req_context))
         return PrepareStoreOutput([OffloadKey(key) for key in granted.keys], PoolSlots(granted.slots), [])

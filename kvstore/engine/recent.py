@@ -23,15 +23,13 @@ from vllm.v1.kv_offload.config import OffloadingConfig
 
 from kvstore.engine.binding import Facts, make_tier, make_transfers
 from kvstore.engine.slots import Slots
-from kvstore.engine.tier import Granted, Tier
+from kvstore.engine.tier import NOTHING, Tier
 from kvstore.engine.transfers import Transfers
 
 PROGRESS = "next_stored_chunk_idx"
 """The field of a request's state that says up to where it was offered."""
 TELLS_END = True
 """Whether the manager is told of a request's end, after its last blocks were offered; this vLLM does so."""
-
-_NOTHING = Granted([], Slots(0))
 
 
 class PoolSlots(LoadStoreSpec):
@@ -53,7 +51,7 @@ class PoolManager(OffloadingManager):
         return PoolSlots(self.tier.pin(list(keys)))
 
     def prepare_store(self, keys: Collection[OffloadKey], req_context: ReqContext) -> PrepareStoreOutput:
-        granted = self.tier.reserve(req_context.req_id, list(keys)) if self._stores else _NOTHING
+        granted = self.tier.reserve(req_context.req_id, list(keys)) if self._stores else NOTHING
         return PrepareStoreOutput([OffloadKey(key) for key in granted.keys], PoolSlots(granted.slots), [])
 
     def on_new_request(self, req_context: ReqContext) -> RequestOffloadingContext:

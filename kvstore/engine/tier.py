@@ -26,6 +26,7 @@ _REFUSED_SECONDS = 10.0
 _TOUCH_SECONDS = 1.0
 T = TypeVar("T")
 
+
 class Pool:
     """The scheduler's session with one pool, made again when it broke."""
 
@@ -106,6 +107,9 @@ class Granted(NamedTuple):
 
     keys: list[bytes]
     slots: Slots
+
+
+NOTHING = Granted([], Slots(0))
 
 
 @dataclass(slots=True)
@@ -198,7 +202,7 @@ class Tier:
             keys = [key for key in keys if key in keep]
         if pool is None:
             chain.short = True
-            return Granted([], Slots(0))
+            return NOTHING
         granted: list[bytes] = []
         parts = []
         short = False

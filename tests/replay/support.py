@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from generator.replay.engine import Engine
+from generator.replay.listen import listen
 from generator.replay.recording import Iteration, Recording
-from generator.replay.server import Dialect, Server, serve
+from generator.replay.server import Dialect, Server
 
 TASK = "class Model:\n    def forward(self, x):\n        return x\n"
 DRAFT = "class ModelNew:\n    pass  # draft\n"
@@ -33,7 +34,8 @@ def question(iteration: int = 1, results: str = "") -> str:
 async def replaying(played: Recording | None = None, **dialect: object) -> AsyncIterator[str]:
     """Its URL."""
     shown = played or recording()
-    runner, url = await serve(Server(shown, Engine(shown.rate), Dialect(**dialect)), "127.0.0.1", 0)  # type: ignore[arg-type]
+    server = Server(shown, Engine(shown.rate), Dialect(**dialect))  # type: ignore[arg-type]
+    runner, url = await listen(server.app())
     try:
         yield url
     finally:
