@@ -11,6 +11,7 @@ from common.bus.streams import all_configs, stream_of
 
 NO_STREAM = 10059
 _NO_ROOM = 10047
+_NAME_IN_USE = 10058
 _LOOKS = 20
 _LOOK_SECONDS = 0.25
 
@@ -29,10 +30,8 @@ async def _ensure(connection: Connection, config: dict[str, Any], update: bool) 
     """Looks before it creates: a restarted server reserves a stream's room a second time when asked to create it."""
     name = config["name"]
     try:
-        there = await _config(connection, name)
-        if there is None:
-            there = await _create(connection, config)
-        elif update and any(there.get(key) != value for key, value in config.items()):
+        there = await _config(connection, name) or await _create(connection, config)
+        if update and any(there.get(key) != value for key, value in config.items()):
             there = (await connection.call(f"STREAM.UPDATE.{name}", config))["config"]
     except ApiError as error:
         raise Unreachable(
@@ -42,14 +41,17 @@ async def _ensure(connection: Connection, config: dict[str, Any], update: bool) 
 
 
 async def _create(connection: Connection, config: dict[str, Any]) -> dict[str, Any]:
-    """While several clients create a stream at once the server reserves its room for each of them, so "no room" may
-    only mean that another is about to have it made."""
+    """The stream as it is once it is there, perhaps with the limits of another client that was faster.
+
+    While several clients create a stream at once the server reserves its room for each of them, so "no room" may only
+    mean that another is about to have it made.
+    """
     for look in range(_LOOKS):
         try:
             made: dict[str, Any] = (await connection.call(f"STREAM.CREATE.{config['name']}", config))["config"]
             return made
         except ApiError as error:
-            if error.code != _NO_ROOM or look == _LOOKS - 1:
+            if error.code not in (_NO_ROOM, _NAME_IN_USE) or look == _LOOKS - 1:
                 raise
         await asyncio.sleep(_LOOK_SECONDS)
         if there := await _config(connection, config["name"]):

@@ -61,6 +61,7 @@ class Server:
         self._config = write_config(self._path, self.settings, self._identity)
         await self._launch()
         await self._apply_limits()
+        self._announce()
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def _launch(self) -> None:
@@ -78,8 +79,11 @@ class Server:
             pass_fds=(self._lock,), start_new_session=True,
         )  # fmt: skip
         await self._wait_ready(host, port)
-        announce(self._path, Announcement(url=self.settings.url or "", token=self._identity.token, pid=self.pid))
         log.info("server.started", url=self.settings.url, pid=self.pid, state=str(self._path))
+
+    def _announce(self) -> None:
+        """Not before the streams are there: a client that was faster would make them with limits of its own."""
+        announce(self._path, Announcement(url=self.settings.url or "", token=self._identity.token, pid=self.pid))
 
     async def _apply_limits(self) -> None:
         """Streams of an older state get the limits of today's settings."""
@@ -116,6 +120,7 @@ class Server:
             await asyncio.sleep(pause)
             try:
                 await self._launch()
+                self._announce()
                 pause = 0.0
             except (ServerFailed, OSError) as error:
                 pause = min(_SLOWEST_RESTART, 2 * pause + 0.1)

@@ -14,9 +14,10 @@ import msgspec
 import pytest
 
 from common.bus import Bus, BusSettings, Server, ServerFailed, StateInUse, Unreachable, start_server
+from common.bus.admin import _create
 from common.bus.server import find_binary
 from common.bus.state import free_port
-from common.bus.streams import store_bytes
+from common.bus.streams import LEASES, bucket_config, store_bytes
 from common.errors import UsageError
 from tests.bus.messages import eventually, fact, kill
 from tests.bus.test_work import ROOT
@@ -137,6 +138,31 @@ async def test_hung_server_is_killed_and_started_again(tmp_path: Path) -> None:
         os.kill(hung, signal.SIGSTOP)
         await bus.record(fact("patient", 1))
         await eventually(lambda: server.restarts == 1 and not alive(hung))
+
+
+async def test_a_server_is_announced_when_its_streams_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that found it earlier would make them with limits of its own."""
+    apply_limits, announced = Server._apply_limits, []
+
+    async def watched(server: Server) -> None:
+        announced.append((tmp_path / "server.json").exists())
+        await apply_limits(server)
+        announced.append((tmp_path / "server.json").exists())
+
+    monkeypatch.setattr(Server, "_apply_limits", watched)
+    async with await start_server(BusSettings(state_dir=str(tmp_path))):
+        assert announced == [False, False]
+        assert (tmp_path / "server.json").exists()
+
+
+async def test_a_client_that_was_not_the_first_to_create_a_stream_takes_it_as_it_is(tmp_path: Path) -> None:
+    """It looked, found none, and another with other limits was faster."""
+    settings = BusSettings(state_dir=str(tmp_path), lease_seconds=2.0)
+    async with await start_server(settings) as server, await Bus.connect("late", server.settings) as bus:
+        other = bucket_config(LEASES, msgspec.structs.replace(settings, lease_seconds=7.0))
+        assert (await _create(bus._connection, other))["max_age"] == 2_000_000_000
 
 
 async def test_clients_that_create_the_streams_at_once_all_get_them(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ class FakeEngine:
         self.transfers = Transfers(folder, hello, *copiers)
         self.jobs = 0
 
+    def connected(self) -> bool:
+        """Whether the worker can copy; the service counts it a little earlier, when it has sent its welcome."""
+        pools = self.transfers._pools.values()
+        return bool(pools) and all(pool._line is not None for pool in pools)
+
     def fill(self, block: int, data: Bytes) -> None:
         first, second = np.split(data, [WIDTHS[0]])
         self.regions[0][block], self.regions[1][block] = first, second
@@ -104,7 +109,7 @@ def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
 
     def start(name: str, tenant: str = "") -> FakeEngine:
         engines.append(FakeEngine(service.path.parent, name, tenant))
-        until(lambda: any(w.hello and w.hello.engine == name for w in service.call(service.desk.workers)))
+        until(engines[-1].connected)
         return engines[-1]
 
     yield start
@@ -195,7 +200,7 @@ def test_a_prefix_that_is_too_short_is_computed(service: PoolService, make: Call
 def test_a_prefix_in_two_pools_is_loaded_from_both(service: PoolService, make: Callable[..., FakeEngine]) -> None:
     with pool_service(service.path.parent / "other.sock", chunks=1, chunk_bytes=CHUNK) as other:
         a, b = make("a"), make("b")
-        until(lambda: len(other.call(other.desk.workers)) == 2)
+        until(lambda: a.connected() and b.connected())
         for request, pool, numbers in (("r1", "cpu", range(6)), ("r2", "other", range(6, 12))):
             a.tier._chain(request, []).pool = pool
             time.sleep(0.05)
