@@ -37,7 +37,7 @@ from kvstore.geometry import Geometry, Handle, Space
 from kvstore.line import Line
 from kvstore.memory.agent import installed
 from kvstore.wire import Hello, Revoke
-from tests.kvstore.engines import BLOCK, TINY, Answer, Engine, free_port, two_engines
+from tests.kvstore.engines import BLOCK, CONTEXT, TINY, Answer, Engine, free_port, two_engines
 from tests.kvstore.service import PoolService, pool_service
 from tests.kvstore.test_service import Process
 from tests.pipeline.recordings import TASK
@@ -88,7 +88,7 @@ def prompt(seed: int, tokens: int = PROMPT) -> list[int]:
     return [numbers.randrange(1_000, 40_000) for _ in range(tokens)]
 
 
-def until(true: Callable[[], object], seconds: float = 20) -> None:
+def until(true: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "never came true"
@@ -144,7 +144,7 @@ def test_a_fork_on_the_other_engine_finds_the_reasoning_that_is_still_being_gene
     engines: Engines, pool: PoolService
 ) -> None:
     a, b = engines
-    with a.streaming(prompt(3, 300), 900) as main:
+    with a.streaming(prompt(3, 300), CONTEXT - 300) as main:
         so_far = prompt(3, 300) + main.wait_for(200)[:180]
         until(lambda: blocks(pool) >= len(so_far) // BLOCK)
         fork = b.ask(so_far, 8)
@@ -261,7 +261,7 @@ def test_while_the_device_is_timed_nothing_is_copied_and_then_everything_again(
 
 def test_a_running_request_puts_back_what_a_shrinking_pool_lost(engines: Engines, pool: PoolService) -> None:
     a, b = engines
-    with a.streaming(prompt(9), 400) as main:
+    with a.streaming(prompt(9), CONTEXT - PROMPT) as main:
         main.wait_for(40)
         pool.call(lambda: pool.desk.shrink(4))
         assert blocks(pool) == 0
