@@ -84,7 +84,7 @@ async def main() -> None:
     parts = options.parts or PARTS
     if "server" in parts:
         await report.part("server", options.seconds - RESERVED, lambda: _with_server(report, options, recorded, logs))
-    for name in filter(LOOKUPS.get, parts):
+    for name in (part for part in parts if part in LOOKUPS):
         proposed = LOOKUPS[name]
         limit = min(200.0, report.left())
         await report.part(name, limit, lambda proposed=proposed, limit=limit: measure_lookup(  # type: ignore[misc]

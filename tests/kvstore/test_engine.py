@@ -38,7 +38,7 @@ from kvstore.line import Line
 from kvstore.memory.agent import installed
 from kvstore.wire import Hello, Revoke
 from tests.kvstore.engines import BLOCK, CONTEXT, TINY, Answer, Engine, free_port, two_engines
-from tests.kvstore.service import PoolService, pool_service
+from tests.kvstore.service import PoolService, pool_service, until
 from tests.kvstore.test_service import Process
 from tests.pipeline.recordings import TASK
 from tests.servers import running_server
@@ -86,13 +86,6 @@ def pool_for(folder: Path, chunks: int = 4) -> Iterator[PoolService]:
 def prompt(seed: int, tokens: int = PROMPT) -> list[int]:
     numbers = random.Random(seed)
     return [numbers.randrange(1_000, 40_000) for _ in range(tokens)]
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "never came true"
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 import mmap
 import os
 import socket
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,10 @@ from kvstore.wire import (
     Unmapped,
     Wrote,
 )
+from tests.kvstore import service as services
 from tests.kvstore.service import GEOMETRY, PoolService, connect, hello, pool_service
 
+until = partial(services.until, seconds=10)
 KEYS = [bytes([n]) * 36 for n in range(8)]
 
 
@@ -59,13 +61,6 @@ def state(manager: Line, keys: list[bytes]) -> State:
     answer = manager.ask(Ask(keys=keys))
     assert isinstance(answer, State)
     return answer
-
-
-def until(true: object) -> None:
-    end = time.monotonic() + 10
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < end, "never came true"
-        time.sleep(0.005)
 
 
 def mapped(service: PoolService, packet: Offer, descriptor: int, *, writable: bool = True) -> SharedMapping:

@@ -21,7 +21,7 @@ from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
 from kvstore.wire import Hello
-from tests.kvstore.service import PoolService, pool_service
+from tests.kvstore.service import PoolService, pool_service, until
 
 WIDTHS = (96, 160)
 GEOMETRY = Geometry(layout="test", dtype="float32", tokens=16, payload=sum(WIDTHS))
@@ -117,13 +117,6 @@ def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
         engine.close()
 
 
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, "never came true"
-        time.sleep(0.005)
-
-
 def stored(service: PoolService, blocks: int) -> None:
     until(lambda: service.call(service.pool.blocks) == blocks)
 
@@ -200,7 +193,6 @@ def test_a_prefix_that_is_too_short_is_computed(service: PoolService, make: Call
 def test_a_prefix_in_two_pools_is_loaded_from_both(service: PoolService, make: Callable[..., FakeEngine]) -> None:
     with pool_service(service.path.parent / "other.sock", chunks=1, chunk_bytes=CHUNK) as other:
         a, b = make("a"), make("b")
-        until(lambda: a.connected() and b.connected())
         for request, pool, numbers in (("r1", "cpu", range(6)), ("r2", "other", range(6, 12))):
             a.tier._chain(request, []).pool = pool
             time.sleep(0.05)
