@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import msgspec
@@ -22,13 +23,15 @@ from bench.traces import default_files
 from bench.verdicts import TASKS, Recorded, read, sample
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
-from common.judge import Judge, JudgeSettings
+from common.judge import Artefact, Judge, JudgeSettings
 from common.logs import configure
 from common.messages import Judgement, Outcome, Stage
 from common.settings import load
 from common.task import read_task
 from generator.extract import extract
 
+_AHEAD = 2
+"""Candidates that a judge has in hand: one compiles while another is on the device."""
 STAGES = ("compile", "validate", "profile", "pairs")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -49,37 +52,83 @@ def bundled(kind: str) -> list[Recorded]:
 
 
 class Ours:
-    """This project's judge with a cache of its own, empty at first."""
+    """This project's judges with a cache of their own, empty at first. As the services do it on one device: validations
+    side by side, then the device for each timing alone."""
 
-    def __init__(self, judge: Judge, device: Device) -> None:
-        self._judge, self._device = judge, device
+    def __init__(self, judges: Sequence[Judge], device: Device) -> None:
+        self._judges, self._device = judges, device
 
-    async def run(self, candidate: Recorded) -> dict[str, Any]:
-        began, stages = time.monotonic(), dict[str, dict[str, float]]()
-        last = artefact = await self._judge.compile(candidate.task, candidate.source)
-        stages["compile"] = {"other": time.monotonic() - began}
-        if not isinstance(artefact, Judgement):
-            last = await self._staged(stages, "validate", self._judge.validate(candidate.task, artefact, self._device))
-            if last.outcome is Outcome.PASSED:
-                profile = self._judge.profile(candidate.task, artefact, self._device)
-                last = await self._staged(stages, "profile", profile)
-                stages["pairs"] = last.record.get("spent", {})
-        assert isinstance(last, Judgement)
-        return {
-            "seconds": time.monotonic() - began, "outcome": str(last.outcome), "stages": stages,
-            "speedup": last.measurement.speedup if last.measurement else None,
-            "pairs": last.measurement.pairs if last.measurement else 0,
-        }
-
-    async def _staged(
-        self, stages: dict[str, dict[str, float]], name: str, work: Awaitable[Judgement]
-    ) -> Judgement:
-        """The judgement; its seconds by step are noted, `other` is what no step names: the way there and back."""
+    async def run(self, candidates: Sequence[Recorded]) -> dict[str, Any]:
         began = time.monotonic()
+        rows = [Row(candidate, self._device, began) for candidate in candidates]
+        waiting = deque(rows)
+
+        async def work(judge: Judge) -> None:
+            while waiting:
+                await waiting.popleft().validate(judge)
+
+        async with asyncio.TaskGroup() as group:
+            for judge in self._judges:
+                for _ in range(_AHEAD):
+                    group.create_task(work(judge))
+        for row in rows:
+            if row.right:
+                await row.profile(self._judges[0])
+        return {"seconds": time.monotonic() - began, "rows": [row.told() for row in rows]}
+
+
+class Row:
+    """One candidate's way through the judges: what was found and how long each step took."""
+
+    def __init__(self, candidate: Recorded, device: Device, began: float) -> None:
+        self._candidate, self._device = candidate, device
+        self._began = self._ended = began
+        self._stages = dict[str, dict[str, float]]()
+        self._artefact: Artefact | None = None
+        self._last: Judgement | None = None
+
+    @property
+    def right(self) -> bool:
+        return self._last is not None and self._last.outcome is Outcome.PASSED
+
+    async def validate(self, judge: Judge) -> None:
+        queue, began = self._waited(), time.monotonic()
+        artefact = await judge.compile(self._candidate.task, self._candidate.source)
+        self._stages["compile"] = {"queue": queue, "other": time.monotonic() - began}
+        self._ended = time.monotonic()
+        if isinstance(artefact, Judgement):
+            self._last = artefact
+            return
+        self._artefact = artefact
+        self._last = await self._staged("validate", judge.validate(self._candidate.task, artefact, self._device))
+
+    async def profile(self, judge: Judge) -> None:
+        assert self._artefact
+        self._last = await self._staged("profile", judge.profile(self._candidate.task, self._artefact, self._device))
+        self._stages["pairs"] = self._last.record.get("spent", {})
+
+    async def _staged(self, name: str, work: Awaitable[Judgement]) -> Judgement:
+        """The judgement; its seconds by step are noted, `other` is what no step names: the way there and back."""
+        queue, began = self._waited(), time.monotonic()
         judgement = await work
+        self._ended = time.monotonic()
         steps = judgement.seconds
-        stages[name] = steps | {"other": time.monotonic() - began - sum(steps.values())}
+        self._stages[name] = steps | {"queue": queue, "other": self._ended - began - sum(steps.values())}
         return judgement
+
+    def _waited(self) -> float:
+        """Seconds since the last stage, or since all came in."""
+        return time.monotonic() - self._ended
+
+    def told(self) -> dict[str, Any]:
+        assert self._last
+        measured = self._last.measurement
+        return {
+            "name": self._candidate.name, "seconds": self._ended - self._began, "outcome": str(self._last.outcome),
+            "stages": self._stages, "speedup": measured.speedup if measured else None,
+            "low": measured.low if measured else None, "high": measured.high if measured else None,
+            "pairs": measured.pairs if measured else 0,
+        }
 
 
 class Plain:
@@ -88,7 +137,15 @@ class Plain:
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder, self._kind = folder, kind
 
-    async def run(self, candidate: Recorded) -> dict[str, Any]:
+    async def run(self, candidates: Sequence[Recorded], until: float) -> dict[str, Any]:
+        """One after the other; none is begun after `until`."""
+        began, rows = time.monotonic(), list[dict[str, Any]]()
+        for candidate in candidates:
+            if time.monotonic() < until:
+                rows.append(await self._one(candidate))
+        return {"seconds": time.monotonic() - began, "rows": rows}
+
+    async def _one(self, candidate: Recorded) -> dict[str, Any]:
         place = self._folder / candidate.name.replace("/", "-")
         place.mkdir(exist_ok=True)
         (place / "task.py").write_text(candidate.task.source)
@@ -99,34 +156,37 @@ class Plain:
         began = time.monotonic()
         done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, env=env, timeout=900)
         found = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-300:]}
-        return {"seconds": time.monotonic() - began, **found}
+        return {"name": candidate.name, "seconds": time.monotonic() - began, **found}
 
 
-async def compare(candidates: Sequence[Recorded], device: Device, folder: Path, seconds: float) -> dict[str, Any]:
-    """Two passes over the candidates, both harnesses taking turns; what the time allows of the second."""
+async def compare(
+    candidates: Sequence[Recorded], device: Device, folder: Path, *, judges: int, seconds: float
+) -> dict[str, Any]:
+    """Two passes over the candidates, both harnesses taking turns; no pass of either begins after `seconds`."""
     settings = msgspec.structs.replace(load("judge", JudgeSettings), cache=str(folder / "cache"))
-    plain, until = Plain(folder, device.kind), time.monotonic() + seconds
-    passes: dict[str, list[dict[str, Any]]] = {"cold": [], "warm": []}
-    async with Judge(settings, device.kind) as judge:
-        ours = Ours(judge, device)
-        for name, rows in passes.items():
-            for candidate in candidates if name == "cold" else candidates[: len(passes["cold"])]:
-                if time.monotonic() > until:
-                    break
-                rows.append({
-                    "name": candidate.name, "ours": await ours.run(candidate), "plain": await plain.run(candidate)
-                })
-    return {name: figures(rows) | {"rows": rows} for name, rows in passes.items() if rows}
+    plain, until, result = Plain(folder, device.kind), time.monotonic() + seconds, dict[str, Any]()
+    async with AsyncExitStack() as stack:
+        several = [await stack.enter_async_context(Judge(settings, device.kind)) for _ in range(judges)]
+        ours = Ours(several, device)
+        for name in ("cold", "warm"):
+            if time.monotonic() < until:
+                result[name] = figures(await ours.run(candidates), await plain.run(candidates, until))
+    return result
 
 
-def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def figures(ours: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
     """Candidates a minute of both, and our mean seconds by stage and step; `pairs` are the steps of `time`."""
-    totals = {side: sum(row[side]["seconds"] for row in rows) for side in ("ours", "plain")}
+    rates = {side: 60 * len(of["rows"]) / of["seconds"] for side, of in (("ours", ours), ("plain", plain))}
+    rows = ours["rows"]
+    widths = [(row["high"] - row["low"]) / row["speedup"] for row in rows if row["speedup"]]
     return {
-        "candidates": len(rows), "ours_a_minute": 60 * len(rows) / totals["ours"],
-        "plain_a_minute": 60 * len(rows) / totals["plain"], "ratio": totals["plain"] / totals["ours"],
-        "mean_pairs": mean([row["ours"]["pairs"] for row in rows if row["ours"]["pairs"]] or [0]),
-        "mean_seconds": {stage: _means([row["ours"]["stages"].get(stage) for row in rows]) for stage in STAGES},
+        "candidates": len(rows), "timed": len(widths), "plain_candidates": len(plain["rows"]),
+        "ours_a_minute": rates["ours"], "plain_a_minute": rates["plain"],
+        "ratio": rates["ours"] / rates["plain"] if rates["plain"] else None,
+        "mean_pairs": mean([row["pairs"] for row in rows if row["pairs"]] or [0]),
+        "median_width": median(widths) if widths else None,
+        "mean_seconds": {stage: _means([row["stages"].get(stage) for row in rows]) for stage in STAGES},
+        "ours": ours, "plain": plain,
     }
 
 
@@ -146,6 +206,7 @@ def main() -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--count", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--judges", type=int, help="that validate side by side (default: 4 on a GPU, else 1)")
     parser.add_argument("--seconds", type=float, default=600.0, help="begin nothing after so long")
     args = parser.parse_args()
     configure("bench")
@@ -159,11 +220,12 @@ def main() -> int:
         print(f"bench.judge: {error}", file=sys.stderr)
         return 2
     device = next(d for d in devices if Stage.PROFILE in d.stages)
+    judges = args.judges or (4 if args.device == "cuda" else 1)
     # In the checkout: a candidate has a /tmp of its own.
     home = Path(__file__).parents[2] / ".cache"
     home.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix="bench-") as folder:
-        result = asyncio.run(compare(found, device, Path(folder), args.seconds))
+        result = asyncio.run(compare(found, device, Path(folder), judges=judges, seconds=args.seconds))
     print(json.dumps({"device": device.name, **result}))
     return 0
 

@@ -101,12 +101,19 @@ def diagnosis(kind: str, seconds: float) -> dict[str, Any]:
     for layers in ((), ("user",)) if os.geteuid() == 0 else ((),):
         with tempfile.TemporaryDirectory(prefix="specgen-counters-") as folder:
             os.chmod(folder, 0o777)
-            ways[", ".join(("no sandbox", *layers))] = found(words(kind, folder, layers, seconds), seconds)
+            ways |= told("no sandbox", layers, found(words(kind, folder, layers, seconds), seconds))
     program = bwrap.find()
     for layers in LAYERS if program else ():
         command = bwrap.inside(str(program), kind, words(kind, "/tmp", layers, seconds))
-        ways[", ".join(("namespaces", *layers))] = found(command, seconds)
+        ways |= told("namespaces", layers, found(command, seconds))
     return {"ncu": counting.find(), "version": version(), "ways": ways}
+
+
+def told(way: str, layers: Sequence[str], what: dict[str, Any]) -> dict[str, Any]:
+    """The way's own entry, which is said at once: those after it may take long."""
+    entry = {", ".join((way, *layers)): what}
+    print(json.dumps(entry), file=sys.stderr, flush=True)
+    return entry
 
 
 def version() -> str:
@@ -121,7 +128,7 @@ def version() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.judge.counters", description=bench.judge.counters.__doc__)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: do the ways themselves work?")
-    parser.add_argument("--seconds", type=float, default=60.0, help="longest for each")
+    parser.add_argument("--seconds", type=float, default=30.0, help="longest for each")
     args = parser.parse_args()
     print(json.dumps(diagnosis(args.device, args.seconds), indent=1))
     return 0

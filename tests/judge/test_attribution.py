@@ -1,12 +1,18 @@
 """Whose kernels did the work: from a trace as torch writes it to the label."""
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from common.judge.attribution import bare, is_library_only, own_share
 from common.judge.child.trace import read
 from common.judge.protocol import Kernel
 
+PATH = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 SOURCE = """
 # replaces at::native::copy
 @triton.jit
@@ -66,3 +72,21 @@ def test_a_trace_is_read_as_torch_writes_it() -> None:
     assert (found.name, found.grid, found.block) == ("gate", (8, 1, 1), (128, 1, 1))
     assert (found.registers, found.shared) == (24, 1024)
     assert found.seconds == pytest.approx(12.5e-6)
+
+
+def test_a_trace_imports_nothing_into_the_candidates_process(tmp_path: Path) -> None:
+    """What a first trace imports, every candidate waits for: each has a process of its own."""
+    program = """
+import sys, torch
+from common.judge.child.trace import tracing
+x = torch.ones(8)
+x + x
+before = set(sys.modules)
+with tracing(True) as kernels:
+    x + x
+assert not torch.cuda.is_available() or kernels, "no kernel was seen"
+print(*sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=PATH)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

@@ -84,6 +84,7 @@ async def test_what_triton_compiled_is_kept_for_the_next_process(
     assert profile.outcome is Outcome.PASSED and profile.record["own_share"] > 0.5
 
 
+@pytest.mark.alone
 async def test_eager_against_itself_is_neither_faster_nor_slower(
     cuda_judge: Judge, rows: TaskSource, gpu: Device
 ) -> None:

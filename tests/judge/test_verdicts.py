@@ -51,6 +51,8 @@ def test_the_plain_harness_takes_turns_with_the_judge(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     for name in ("cold", "warm"):
         assert found[name]["candidates"] == 2 and found[name]["ratio"] > 0
-        for row in found[name]["rows"]:
-            assert (row["ours"]["outcome"] == "passed") == row["plain"]["close"]
-        assert any(row["plain"]["close"] for row in found[name]["rows"])
+        ours, plain = found[name]["ours"]["rows"], found[name]["plain"]["rows"]
+        assert [row["name"] for row in ours] == [row["name"] for row in plain]
+        assert [row["outcome"] == "passed" for row in ours] == [row["close"] for row in plain]
+        assert any(row["close"] for row in plain)
+        assert all(row["stages"]["profile"]["queue"] >= 0 for row in ours if row["outcome"] == "passed")
