@@ -12,6 +12,7 @@ from common.errors import UsageError
 from common.messages.work import Stage
 
 Kind = Literal["cpu", "cuda"]
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +24,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     cores: tuple[int, ...]
     """CPU cores that belong to it; for a GPU, the cores its host process may use."""
     index: int | None = None
+    """Of a GPU: its number for CUDA in this process, which sees those of CUDA_VISIBLE_DEVICES alone, and in their order
+    (`cuda_environment`)."""
     name: str = ""
     stages: tuple[Stage, ...] = (Stage.VALIDATE, Stage.PROFILE)
     """What it can serve at all. Only cores that nothing else uses may time a kernel."""
@@ -91,8 +94,14 @@ def other_cores(settings: DeviceSettings) -> tuple[int, ...]:
     return tuple(core for core in cores if core not in taken) or cores
 
 
+def cuda_environment() -> dict[str, str]:
+    """What makes CUDA number GPUs as `Device.index` does, for a process whose environment is not this one's."""
+    visible = os.environ.get(_VISIBLE)
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | ({} if visible is None else {_VISIBLE: visible})
+
+
 def _gpus(cores: tuple[int, ...]) -> tuple[Device, ...]:
-    """GPUs by UUID from nvidia-smi, honouring CUDA_VISIBLE_DEVICES given as indices or UUIDs."""
+    """GPUs by UUID from nvidia-smi, those alone that CUDA_VISIBLE_DEVICES names, by index or UUID, and in its order."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         raise UsageError("no GPU: nvidia-smi is not on the PATH; use --device cpu, or install the NVIDIA driver")
@@ -102,13 +111,21 @@ def _gpus(cores: tuple[int, ...]) -> tuple[Device, ...]:
     if query.returncode:
         raise UsageError(f"no GPU: nvidia-smi failed: {(query.stderr or query.stdout).strip().splitlines()[0]}")
     rows = [[cell.strip() for cell in line.split(",", 2)] for line in query.stdout.splitlines() if line.strip()]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    wanted = None if visible is None else {item.strip() for item in visible.split(",") if item.strip()}
-    gpus = tuple(
-        Device(id=uuid, kind="cuda", cores=cores, index=int(index), name=name)
-        for index, uuid, name in rows
-        if wanted is None or index in wanted or uuid in wanted
+    seen = rows if (named := os.environ.get(_VISIBLE)) is None else _named(rows, named)
+    if not seen:
+        raise UsageError(f"no GPU is visible: check nvidia-smi -L and {_VISIBLE}")
+    return tuple(
+        Device(id=uuid, kind="cuda", cores=cores, index=index, name=name) for index, (_, uuid, name) in enumerate(seen)
     )
-    if not gpus:
-        raise UsageError("no GPU is visible: check nvidia-smi -L and CUDA_VISIBLE_DEVICES")
-    return gpus
+
+
+def _named(rows: list[list[str]], named: str) -> list[list[str]]:
+    """CUDA hides what comes after the first name that it does not know, without a word; here that is an error."""
+    seen = []
+    for item in filter(None, (item.strip() for item in named.split(","))):
+        found = [row for row in rows if item == row[0] or (item.startswith("GPU-") and row[1].startswith(item))]
+        if len(found) != 1 or found[0] in seen:
+            known = ", ".join(f"{row[0]} ({row[1]})" for row in rows) or "none"
+            raise UsageError(f"{_VISIBLE}={named}: {item!r} does not name one more GPU; nvidia-smi lists {known}")
+        seen += found
+    return seen

@@ -9,7 +9,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from common.devices import Device
+from common.devices import Device, cuda_environment
 from common.errors import UsageError
 from common.judge import requests
 from common.judge.artefact import Artefact
@@ -141,7 +141,7 @@ class Lane:
             fds = theirs.fileno(), zygote.fileno()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", f"common.judge.lane.{self._name}", *map(str, fds),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=fds, env=os.environ | bwrap.ALLOCATOR | _PATIENT,
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=fds, env=os.environ | cuda_environment() | bwrap.ALLOCATOR | _PATIENT,
             )
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
         self._send(self._judge.setup())

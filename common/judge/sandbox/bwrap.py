@@ -8,6 +8,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from common.devices import cuda_environment
+
 PACKAGE = Path(__file__).parents[3]
 """The folder that holds the package `common`."""
 
@@ -105,7 +107,7 @@ def zygote_environment() -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{ENVIRONMENT['PATH']}"
     if cuda:
         path = f"{cuda['CUDA_HOME']}/bin:{path}"
-    return ENVIRONMENT | cuda | {"PYTHONPATH": ":".join(paths), "PATH": path}
+    return ENVIRONMENT | cuda | cuda_environment() | {"PYTHONPATH": ":".join(paths), "PATH": path}
 
 
 def inside(program: str, kind: str, words: list[str]) -> list[str]:
