@@ -23,7 +23,7 @@ from bench.traces import default_files
 from bench.verdicts import TASKS, Recorded, read, sample
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
-from common.judge import Artefact, Judge, JudgeSettings
+from common.judge import Artefact, Judge, JudgeFault, JudgeSettings
 from common.logs import configure
 from common.messages import Judgement, Outcome, Stage
 from common.settings import load
@@ -72,6 +72,8 @@ class Ours:
                 for _ in range(_AHEAD):
                     group.create_task(work(judge))
         for row in rows:
+            if row.fault:
+                await row.validate(self._judges[0])
             if row.right:
                 await row.profile(self._judges[0])
         return {"seconds": time.monotonic() - began, "rows": [row.told() for row in rows]}
@@ -86,6 +88,8 @@ class Row:
         self._stages = dict[str, dict[str, float]]()
         self._artefact: Artefact | None = None
         self._last: Judgement | None = None
+        self.fault = ""
+        """Of the judge itself, as when its neighbours leave it too little memory: it looks again once they are done."""
 
     @property
     def right(self) -> bool:
@@ -99,13 +103,20 @@ class Row:
         if isinstance(artefact, Judgement):
             self._last = artefact
             return
-        self._artefact = artefact
-        self._last = await self._staged("validate", judge.validate(self._candidate.task, artefact, self._device))
+        self._artefact, self.fault = artefact, ""
+        try:
+            self._last = await self._staged("validate", judge.validate(self._candidate.task, artefact, self._device))
+        except JudgeFault as fault:
+            self.fault = str(fault)
 
     async def profile(self, judge: Judge) -> None:
         assert self._artefact
-        self._last = await self._staged("profile", judge.profile(self._candidate.task, self._artefact, self._device))
-        self._stages["pairs"] = self._last.record.get("spent", {})
+        try:
+            judged = await self._staged("profile", judge.profile(self._candidate.task, self._artefact, self._device))
+        except JudgeFault as fault:
+            self.fault = str(fault)
+            return
+        self._last, self._stages["pairs"] = judged, judged.record.get("spent", {})
 
     async def _staged(self, name: str, work: Awaitable[Judgement]) -> Judgement:
         """The judgement; its seconds by step are noted, `other` is what no step names: the way there and back."""
@@ -121,11 +132,11 @@ class Row:
         return time.monotonic() - self._ended
 
     def told(self) -> dict[str, Any]:
-        assert self._last
-        measured = self._last.measurement
+        measured = self._last.measurement if self._last else None
         return {
-            "name": self._candidate.name, "seconds": self._ended - self._began, "outcome": str(self._last.outcome),
-            "stages": self._stages, "speedup": measured.speedup if measured else None,
+            "name": self._candidate.name, "seconds": self._ended - self._began, "fault": self.fault,
+            "outcome": str(self._last.outcome) if self._last else "", "stages": self._stages,
+            "speedup": measured.speedup if measured else None,
             "low": measured.low if measured else None, "high": measured.high if measured else None,
             "pairs": measured.pairs if measured else 0,
         }
@@ -180,7 +191,8 @@ def figures(ours: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
     rows = ours["rows"]
     widths = [(row["high"] - row["low"]) / row["speedup"] for row in rows if row["speedup"]]
     return {
-        "candidates": len(rows), "timed": len(widths), "plain_candidates": len(plain["rows"]),
+        "candidates": len(rows), "faults": sum(bool(row["fault"]) for row in rows), "timed": len(widths),
+        "plain_candidates": len(plain["rows"]),
         "ours_a_minute": rates["ours"], "plain_a_minute": rates["plain"],
         "ratio": rates["ours"] / rates["plain"] if rates["plain"] else None,
         "mean_pairs": mean([row["pairs"] for row in rows if row["pairs"]] or [0]),

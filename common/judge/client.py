@@ -141,7 +141,8 @@ class Lane:
             fds = theirs.fileno(), zygote.fileno()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", f"common.judge.lane.{self._name}", *map(str, fds),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=fds, env=os.environ | cuda_environment() | bwrap.ALLOCATOR | _PATIENT,
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=fds,
+                env=os.environ | cuda_environment() | bwrap.ALLOCATOR | _PATIENT,
             )
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
         self._send(self._judge.setup())
