@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from bench.side_by_side import work_off
 from bench.traces import default_files
 from bench.verdicts import TASKS, Recorded, by_task, read
 from common.devices import Device, DeviceSettings, discover
@@ -31,8 +32,6 @@ from common.messages import Judgement, Outcome, Stage
 from common.settings import load
 
 CANDIDATES = ("candidates_cudal1.jsonl.gz",)
-_AHEAD = 2
-"""Candidates that a judge has in hand: one compiles while another is on the device."""
 _AGAIN = (Outcome.OUT_OF_MEMORY, Outcome.TIMEOUT, Outcome.INFRASTRUCTURE_ERROR)
 """What others on the device may have brought about."""
 
@@ -121,17 +120,13 @@ def sample(candidates: Sequence[Recorded], count: int, seed: int) -> list[Record
 
 async def validate_all(claims: Sequence[Claim], device: Device, *, judges: int, until: float) -> None:
     """Side by side, until the time is up: what is under way then is given up."""
-    queue = deque(claims)
-
-    async def work(judge: Judge) -> None:
-        while queue:
-            await queue.popleft().validate(judge, device)
+    waiting = deque(claims)
 
     async def one() -> None:
         async with Judge(load("judge", JudgeSettings), device.kind) as judge:
             with suppress(TimeoutError):
                 async with asyncio.timeout(until - time.monotonic()):
-                    await asyncio.gather(*(work(judge) for _ in range(_AHEAD)))
+                    await work_off(judge, waiting, lambda claim, judge: claim.validate(judge, device))
 
     await asyncio.gather(*(one() for _ in range(judges)))
 

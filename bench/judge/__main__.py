@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 import bench.judge
+from bench.side_by_side import work_off
 from bench.traces import default_files
 from bench.verdicts import TASKS, Recorded, read, sample
 from common.devices import Device, DeviceSettings, discover
@@ -30,8 +31,6 @@ from common.settings import load
 from common.task import read_task
 from generator.extract import extract
 
-_AHEAD = 2
-"""Candidates that a judge has in hand: one compiles while another is on the device."""
 STAGES = ("compile", "validate", "profile", "pairs")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -62,15 +61,7 @@ class Ours:
         began = time.monotonic()
         rows = [Row(candidate, self._device, began) for candidate in candidates]
         waiting = deque(rows)
-
-        async def work(judge: Judge) -> None:
-            while waiting:
-                await waiting.popleft().validate(judge)
-
-        async with asyncio.TaskGroup() as group:
-            for judge in self._judges:
-                for _ in range(_AHEAD):
-                    group.create_task(work(judge))
+        await asyncio.gather(*(work_off(judge, waiting, Row.validate) for judge in self._judges))
         for row in rows:
             if row.fault:
                 await row.validate(self._judges[0])
@@ -96,27 +87,31 @@ class Row:
         return self._last is not None and self._last.outcome is Outcome.PASSED
 
     async def validate(self, judge: Judge) -> None:
-        queue, began = self._waited(), time.monotonic()
-        artefact = await judge.compile(self._candidate.task, self._candidate.source)
-        self._stages["compile"] = {"queue": queue, "other": time.monotonic() - began}
-        self._ended = time.monotonic()
-        if isinstance(artefact, Judgement):
-            self._last = artefact
-            return
-        self._artefact, self.fault = artefact, ""
-        try:
+        self.fault = ""
+        with self._faults():
+            queue, began = self._waited(), time.monotonic()
+            artefact = await judge.compile(self._candidate.task, self._candidate.source)
+            self._ended = time.monotonic()
+            self._stages["compile"] = {"queue": queue, "other": self._ended - began}
+            if isinstance(artefact, Judgement):
+                self._last = artefact
+                return
+            self._artefact = artefact
             self._last = await self._staged("validate", judge.validate(self._candidate.task, artefact, self._device))
-        except JudgeFault as fault:
-            self.fault = str(fault)
 
     async def profile(self, judge: Judge) -> None:
         assert self._artefact
+        with self._faults():
+            work = judge.profile(self._candidate.task, self._artefact, self._device)
+            self._last = await self._staged("profile", work)
+            self._stages["pairs"] = self._last.record.get("spent", {})
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
         try:
-            judged = await self._staged("profile", judge.profile(self._candidate.task, self._artefact, self._device))
+            yield
         except JudgeFault as fault:
             self.fault = str(fault)
-            return
-        self._last, self._stages["pairs"] = judged, judged.record.get("spent", {})
 
     async def _staged(self, name: str, work: Awaitable[Judgement]) -> Judgement:
         """The judgement; its seconds by step are noted, `other` is what no step names: the way there and back."""

@@ -12,7 +12,7 @@ from common.judge.attribution import bare, is_library_only, own_share
 from common.judge.child.trace import read
 from common.judge.protocol import Kernel
 
-PATH = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 SOURCE = """
 # replaces at::native::copy
 @triton.jit
@@ -87,6 +87,7 @@ with tracing(True) as kernels:
 assert not torch.cuda.is_available() or kernels, "no kernel was seen"
 print(*sorted(set(sys.modules) - before))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=PATH)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
