@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.kv.child import PoolChild, pool_child
 from kvstore.engine.config import TierConfig
-from kvstore.engine.copier import COLUMNS, Places, Wait, fill
+from kvstore.engine.copier import COLUMNS, Copied, Copy, Places, fill
 from kvstore.engine.slots import Ints, Slots
 from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
@@ -34,6 +34,7 @@ class DryCopier:
     """Makes the table that a GPU's copies are launched with, and launches none."""
 
     slice_bytes = PIECE * GEOMETRY.payload
+    queues = True
 
     def __init__(self) -> None:
         self.launches = 0
@@ -42,10 +43,10 @@ class DryCopier:
     def mark(self) -> None:
         return None
 
-    def store(self, blocks: Ints, places: Places, mark: None) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: None) -> Copy:
         self.launches += 1
         fill(self._table[:, : len(blocks)], blocks, places, GEOMETRY, 0)
-        return lambda: np.ones(len(blocks), dtype=bool)
+        return Copied(np.ones(len(blocks), dtype=bool))
 
     load = store
 

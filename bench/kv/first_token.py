@@ -1,7 +1,8 @@
 """Time to first token of a prefix of 2k to 32k tokens: computed, from vLLM's own CPU offload, and from our pool.
 
 One engine with an 8B shape and random weights a run (`--how ours` or `--how host`); between two requests its own cache
-is emptied, so that what is found is found in the tier. Then the reasoning's own speed with stores on and paused.
+is emptied, so that what is found is found in the tier. With one token more, the prefix is in the engine's own cache
+(`held`), which is what any request takes. Then the reasoning's own speed with stores on and paused.
 """
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ def compare(llm: Any, how: str, report: Any) -> None:
     for length in LENGTHS:
         computed: list[float] = []
         loaded: list[float] = []
+        held: list[float] = []
         found: list[dict[str, object]] = []
         for seed in range(10, 13):
             whole = prompt(length, seed + length)
@@ -82,11 +83,13 @@ def compare(llm: Any, how: str, report: Any) -> None:
             again, other, cached = ask(llm, whole, 1)
             loaded.append(again)
             found.append({"seconds": again, "cached": cached, "equal": ids == other})
+            held.append(ask(llm, [*whole, 50], 1)[0])
             llm.reset_prefix_cache()
         fast = statistics.median(loaded)
         report(
             "first_token", how=how, tokens=length, computed_seconds=statistics.median(computed), seconds=fast,
-            times_faster=statistics.median(computed) / fast, all=found, computed=computed,
+            times_faster=statistics.median(computed) / fast, all=found, computed=computed, held=held,
+            held_seconds=statistics.median(held),
         )
 
 
@@ -127,16 +130,16 @@ def main() -> None:
     from bench.kv.gear import report  # noqa: PLC0415
 
     if args.how == "host":
-        extra = {"cpu_bytes_to_use": 24 * 2**30, "spec_name": "CPUOffloadingSpec"}
-        host = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both", "kv_connector_extra_config": extra}
+        own = {"cpu_bytes_to_use": 24 * 2**30, "spec_name": "CPUOffloadingSpec"}
+        host = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both", "kv_connector_extra_config": own}
         compare(engine(host), "host", report)
         return
-    extra = {} if args.store_tokens is None else {"store_tokens": args.store_tokens}
+    extra: dict[str, int] = {} if args.store_tokens is None else {"store_tokens": args.store_tokens}
     with ours(args.kind, **extra) as (transfer, pool):
         llm = engine(transfer)
         if not args.reasoning_alone:
             compare(llm, f"ours {args.kind}", report)
-        reasoning(llm, pool, partial(report, **extra))
+        reasoning(llm, pool, lambda part, **found: report(part, **found, **extra))
         report("pool", status=pool.ask("status"), events=pool.events[-20:])
 
 

@@ -99,6 +99,7 @@ def _copiers(regions: Sequence[torch.Tensor], hello: Hello) -> tuple[Copier, Cop
         device.DeviceCopier(regions, geometry, part, programs)
         for programs in (device.STORE_PROGRAMS, device.LOAD_PROGRAMS)
     )
+    load.warm()
     buffer = partial(device.Buffer, gpu)
     return (
         RemoteCopier(store, geometry, part, buffer, number), RemoteCopier(load, geometry, part, buffer, number)

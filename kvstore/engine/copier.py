@@ -1,7 +1,7 @@
 """What copies blocks between an engine's memory and a pool's pages."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,25 +39,54 @@ class Places:
         return chunks[self.which] + (self.pages * geometry.page_bytes + part * geometry.part_bytes)
 
 
-Wait = Callable[[], Bools]
-"""Returns when a copy is done: which of its blocks are what they should be."""
+class Copy(Protocol):
+    """One that is under way, or was."""
+
+    def ready(self) -> bool:
+        """Whether it is done. Does not wait."""
+
+    def wait(self) -> None:
+        """Until it is done; any thread may."""
+
+    def result(self) -> Bools:
+        """Which of its blocks are what they should be. Waits; called once."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A copy that was done when the call returned."""
+
+    good: Bools
+
+    def ready(self) -> bool:
+        return True
+
+    def wait(self) -> None:
+        return
+
+    def result(self) -> Bools:
+        return self.good
 
 
 class Copier(Protocol):
-    """One direction of one worker; used by one thread. A copy is under way when the call returns, in the order of the
-    calls; its pages stay mapped until it was waited for."""
+    """One direction of one worker; used by one thread at a time. A copy is under way when the call returns, in the
+    order of the calls; its pages stay mapped until it was waited for."""
 
     @property
     def slice_bytes(self) -> int:
         """What one call copies at most: a revocation waits for two, and must not wait for longer than 50 ms."""
 
+    @property
+    def queues(self) -> bool:
+        """Whether a call only queues a copy of pages that are mapped: then the engine's own thread may make it."""
+
     def mark(self) -> Any:
         """What the engine has queued up to now; called by the engine's thread and waited for before the copy."""
 
-    def store(self, blocks: Ints, places: Places, mark: Any) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: Any) -> Copy:
         """Write the engine's blocks into the pages, then their trailers."""
 
-    def load(self, blocks: Ints, places: Places, mark: Any) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: Any) -> Copy:
         """Read the pages into the engine's blocks. Those that are not what they should be hold rubbish."""
 
 

@@ -12,9 +12,11 @@ import numpy.typing as npt
 import torch
 
 from kvstore.engine import kernels
-from kvstore.engine.copier import COLUMNS, Bools, Places, Wait, fill
+from kvstore.engine.copier import COLUMNS, Bools, Copy, Places, fill
+from kvstore.engine.slices import FIRST_BYTES, next_slice
 from kvstore.engine.slots import Ints
 from kvstore.geometry import Geometry
+from kvstore.wire import KEYS
 
 _TILE_WORDS = 2_048
 _ROWS = 128
@@ -28,8 +30,7 @@ for, eight for each of a large GPU's multiprocessors."""
 class DeviceCopier:
     """`regions`: the engine's KV, each (blocks, bytes); a page holds a block's bytes of all regions in this order."""
 
-    slice_bytes = 512 * 2**20
-    """Two are under way at a time: 0.7 ms within a device, 20 ms over PCIe. A revocation waits for no more."""
+    queues = True
 
     def __init__(self, regions: Sequence[torch.Tensor], geometry: Geometry, part: int, programs: int) -> None:
         held = sum(region.shape[1] * region.element_size() for region in regions)
@@ -40,10 +41,11 @@ class DeviceCopier:
         self._part = part
         self.programs = programs
         self._words, tiles = tile(regions)
-        self._tiles = torch.from_numpy(tiles).to(self._device)
+        self._tiles = torch.from_numpy(tiles).to(self._device).unbind()
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._drawers: list[Drawer] = []
         """Those that no copy uses."""
+        self.slice_bytes = FIRST_BYTES
 
     def mark(self) -> torch.cuda.Event:
         """The engine's forward pass, which writes and reads blocks, on the stream where it is queued."""
@@ -51,48 +53,51 @@ class DeviceCopier:
         event.record(torch.cuda.current_stream(self._device))
         return event
 
-    def store(self, blocks: Ints, places: Places, mark: torch.cuda.Event) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: torch.cuda.Event) -> Copy:
         count = len(blocks)
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-            drawer = self._drawer(count)
+            drawer = self._drawer()
             self._stream.wait_event(mark)
+            drawer.began.record(self._stream)
             numbers, pages, tags, sums = drawer.upload(blocks, places, self._geometry, self._part)
             self.copy(numbers, pages, load=False, sums=sums)
             kernels.seal[(-(-count // _ROWS),)](pages, tags, sums, self._geometry.payload, count, ROWS=_ROWS)
             drawer.done.record(self._stream)
+        return Launched(self, drawer, count, checks=False)
 
-        def wait() -> Bools:
-            drawer.done.synchronize()
-            self._drawers.append(drawer)
-            return np.ones(count, dtype=bool)
-
-        return wait
-
-    def load(self, blocks: Ints, places: Places, mark: torch.cuda.Event) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: torch.cuda.Event) -> Copy:
         count = len(blocks)
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-            drawer = self._drawer(count)
+            drawer = self._drawer()
             self._stream.wait_event(mark)
+            drawer.began.record(self._stream)
             numbers, pages, tags, sums = drawer.upload(blocks, places, self._geometry, self._part)
             self.copy(numbers, pages, load=True, sums=sums)
             kernels.verify[(-(-count // _ROWS),)](
                 pages, tags, sums, drawer.good, self._geometry.payload, count, ROWS=_ROWS
             )
-            drawer.answer[:count].copy_(drawer.good[:count], non_blocking=True)
+            drawer.answer.copy_(drawer.good, non_blocking=True)
             drawer.done.record(self._stream)
+        return Launched(self, drawer, count, checks=True)
 
-        def wait() -> Bools:
-            drawer.done.synchronize()
-            good: Bools = drawer.answer[:count].numpy() != 0
-            self._drawers.append(drawer)
-            return good
+    def warm(self) -> None:
+        """Have Triton compile the kernels before somebody waits for a copy. The first block goes to a page of nobody's
+        and comes back."""
+        block = np.zeros(1, dtype=np.int64)
+        places = Places([Buffer(self._device, self._geometry.page_bytes)], block, block, block)
+        mark = self.mark()
+        for copy in (self.store(block, places, mark), self.load(block, places, mark)):
+            copy.result()
 
-        return wait
-
-    def _drawer(self, rows: int) -> Drawer:
+    def _drawer(self) -> Drawer:
         """One that nobody uses; where the copy that has it never ends it does not come back."""
-        fits = next((n for n, drawer in enumerate(self._drawers) if drawer.rows >= rows), None)
-        return Drawer(self._device, rows) if fits is None else self._drawers.pop(fits)
+        return self._drawers.pop() if self._drawers else Drawer(self._device)
+
+    def put_back(self, drawer: Drawer, count: int) -> None:
+        """Once its copy is done, of which the next ones' size is learnt."""
+        seconds = 1e-3 * drawer.began.elapsed_time(drawer.done)
+        self.slice_bytes = next_slice(self.slice_bytes, count * self._geometry.payload, seconds)
+        self._drawers.append(drawer)
 
     def copy(self, numbers: torch.Tensor, pages: torch.Tensor, *, load: bool, sums: torch.Tensor) -> None:
         """One launch on the current stream; (blocks,) int64 each: block numbers, page addresses, and zeros, to which
@@ -107,17 +112,43 @@ class DeviceCopier:
         )
 
 
-class Drawer:
-    """What one copy under way needs besides the blocks, for up to `rows` blocks: made on its copier's stream, kept for
-    the copies that follow."""
+class Launched:
+    """A copy of `count` blocks on the device."""
 
-    def __init__(self, device: torch.device, rows: int) -> None:
-        self.rows = max(_ROWS, 1 << (rows - 1).bit_length())
-        self._host = torch.empty(COLUMNS * self.rows, dtype=torch.int64, pin_memory=True)
-        self._device = torch.empty(COLUMNS * self.rows, dtype=torch.int64, device=device)
-        self.good = torch.empty(self.rows, dtype=torch.int32, device=device)
-        self.answer = torch.empty(self.rows, dtype=torch.int32, pin_memory=True)
-        self.done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    def __init__(self, copier: DeviceCopier, drawer: Drawer, count: int, *, checks: bool) -> None:
+        self._copier = copier
+        self._drawer = drawer
+        self._count = count
+        self._checks = checks
+
+    def ready(self) -> bool:
+        return bool(self._drawer.done.query())  # type: ignore[no-untyped-call]
+
+    def wait(self) -> None:
+        """Where another thread takes the result meanwhile, the drawer may be the next copy's: then until that is done,
+        too."""
+        self._drawer.done.synchronize()
+
+    def result(self) -> Bools:
+        self.wait()
+        good: Bools = np.ones(self._count, dtype=bool)
+        if self._checks:
+            good = self._drawer.answer.numpy()[: self._count] != 0
+        self._copier.put_back(self._drawer, self._count)
+        return good
+
+
+class Drawer:
+    """What one copy under way needs besides the blocks, of which it has at most KEYS: made on its copier's stream, kept
+    for the copies that follow."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._host = torch.empty(COLUMNS * KEYS, dtype=torch.int64, pin_memory=True)
+        self._device = torch.empty(COLUMNS * KEYS, dtype=torch.int64, device=device)
+        self.good = torch.empty(KEYS, dtype=torch.int32, device=device)
+        self.answer = torch.empty(KEYS, dtype=torch.int32, pin_memory=True)
+        self.began = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        self.done = torch.cuda.Event(enable_timing=True, blocking=True)  # type: ignore[no-untyped-call]
         """Waited for without spinning: the engine's thread needs the processor."""
 
     def upload(self, blocks: Ints, places: Places, geometry: Geometry, part: int) -> Sequence[torch.Tensor]:

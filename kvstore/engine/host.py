@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kvstore.checksum import checksums
-from kvstore.engine.copier import Places, Wait
+from kvstore.engine.copier import Copied, Copy, Places
 from kvstore.engine.slots import Ints
 from kvstore.geometry import TRAILER, Geometry
 from kvstore.memory import Mapping
@@ -20,6 +20,7 @@ class HostCopier:
     """`regions`: the engine's KV, each (blocks, bytes); a page holds a block's bytes of all regions in this order."""
 
     slice_bytes = 256 * 2**20
+    queues = False
 
     def __init__(self, regions: Sequence[Bytes], geometry: Geometry, part: int) -> None:
         held = sum(region.shape[1] for region in regions)
@@ -32,15 +33,15 @@ class HostCopier:
     def mark(self) -> None:
         """Nothing runs behind the host's back."""
 
-    def store(self, blocks: Ints, places: Places, mark: None) -> Wait:
+    def store(self, blocks: Ints, places: Places, mark: None) -> Copy:
         for rows, pages, tags, view in self._by_chunk(places):
             data = self._gather(blocks[rows])
             view[pages, : data.shape[1]] = data
             trailer = np.stack([tags, checksums(data)], axis=1)
             view[pages, data.shape[1] : data.shape[1] + TRAILER] = trailer.view(np.uint8)
-        return lambda: np.ones(len(places), dtype=bool)
+        return Copied(np.ones(len(places), dtype=bool))
 
-    def load(self, blocks: Ints, places: Places, mark: None) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: None) -> Copy:
         """Blocks that are not what they should be are left as they were."""
         good = np.zeros(len(places), dtype=bool)
         size = self._geometry.payload
@@ -50,7 +51,7 @@ class HostCopier:
             ok = (trailer[:, 0] == tags) & (trailer[:, 1] == checksums(data))
             good[rows] = ok
             self._scatter(blocks[rows][ok], data[ok])
-        return lambda: good
+        return Copied(good)
 
     def _gather(self, blocks: Ints) -> Bytes:
         data = np.empty((len(blocks), self._geometry.payload), dtype=np.uint8)

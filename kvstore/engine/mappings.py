@@ -73,6 +73,11 @@ class Mappings:
         with self._state:
             return self._chunks.keys() >= set(chunks)
 
+    @property
+    def maps(self) -> bool:
+        """Whether its chunks are mapped into this process."""
+        return self._peer is not None and self._peer.maps
+
     def wrote(self, handles: Ints, *, ok: bool) -> None:
         self._tell(Wrote(handles=handles.tobytes(), ok=ok))
 

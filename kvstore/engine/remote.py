@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kvstore.engine.copier import Copier, Places, Wait
+from kvstore.engine.copier import Copied, Copier, Copy, Places
 from kvstore.engine.slots import Ints
 from kvstore.geometry import Geometry
 from kvstore.memory import Mapping, MemoryFailed
@@ -45,24 +45,28 @@ class RemoteCopier:
     def slice_bytes(self) -> int:
         return self._inner.slice_bytes
 
-    def store(self, blocks: Ints, places: Places, mark: Any) -> Wait:
+    @property
+    def queues(self) -> bool:
+        return self._inner.queues
+
+    def store(self, blocks: Ints, places: Places, mark: Any) -> Copy:
         """MemoryFailed where the pool's host cannot be reached."""
         if not _remote(places):
             return self._inner.store(blocks, places, mark)
         for some, theirs, ours in self._slices(blocks, places):
-            self._inner.store(some, ours, mark)()
+            self._inner.store(some, ours, mark).wait()
             self._move("WRITE", ours, theirs)
-        return lambda: np.ones(len(places), dtype=bool)
+        return Copied(np.ones(len(places), dtype=bool))
 
-    def load(self, blocks: Ints, places: Places, mark: Any) -> Wait:
+    def load(self, blocks: Ints, places: Places, mark: Any) -> Copy:
         """MemoryFailed as above; the blocks hold what they did, or rubbish."""
         if not _remote(places):
             return self._inner.load(blocks, places, mark)
         good = []
         for some, theirs, ours in self._slices(blocks, places):
             self._move("READ", ours, theirs)
-            good.append(self._inner.load(some, ours, mark)())
-        return lambda: np.concatenate(good)
+            good.append(self._inner.load(some, ours, mark).result())
+        return Copied(np.concatenate(good))
 
     def _slices(self, blocks: Ints, places: Places) -> Iterator[tuple[Ints, Places, Places]]:
         """As many as the buffer holds at a time, with the pages of the buffer they go through."""

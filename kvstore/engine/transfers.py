@@ -1,16 +1,16 @@
-"""A worker's copies: one thread a direction, jobs in order, in pieces that keep a revocation from waiting long.
+"""A worker's copies: one thread a direction, jobs in order.
 
-What is done for each block is done in columns: the thread shares the interpreter with the engine's own.
+What is done for each block is done in columns: the thread shares the interpreter with the engine's own. Where a load
+need not wait for anything and a copy is only queued, the engine's thread begins it, and sees it through (`loading.py`).
 """
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -19,18 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from kvstore.address import pools
-from kvstore.engine.copier import Bools, Copier, Places, Wait
-from kvstore.engine.mappings import Mappings, Unavailable
-from kvstore.engine.slots import CHUNK, PAGE, TAG, Ints, Slots, joined
-from kvstore.memory import Mapping as Chunk
+from kvstore.engine.copier import Copier
+from kvstore.engine.copying import Copies, Piece, Start, piece_of
+from kvstore.engine.loading import Loading
+from kvstore.engine.mappings import Mappings
+from kvstore.engine.slots import Ints, Slots, joined
 from kvstore.memory import context_here
 from kvstore.wire import KEYS, Hello
 
 log = logging.getLogger("vllm.kvstore")
 _LOOK_SECONDS = 1.0
-_AT_ONCE, _JOBS = 2, 64
-Start = Callable[[Ints, Places, Any], Wait]
-"""`Copier.store` or `Copier.load`."""
+_JOBS = 64
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Job:
     slots: Slots
     mark: Any
     submitted_at: float
+    begun: Loading | None = None
+    """A load that the engine's thread has begun."""
 
 
 @dataclass(frozen=True)
@@ -51,57 +52,6 @@ class Done:
     """The engine's blocks that were not loaded."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What one call of a copier does."""
-
-    pool: str
-    blocks: Ints
-    handles: Ints
-    chunks: list[int]
-    """Each once, in the order of `which`."""
-    which: Ints
-    """Of the chunks, for each handle."""
-
-    def places(self, chunks: Mapping[int, Chunk]) -> Places:
-        return Places([chunks[c] for c in self.chunks], self.which, self.handles[:, PAGE], self.handles[:, TAG])
-
-
-def piece(pool: str, blocks: Ints, handles: Ints) -> Piece:
-    chunks, which = np.unique(handles[:, CHUNK], return_inverse=True)
-    return Piece(pool, blocks, handles, chunks.tolist(), which)
-
-
-class Copying:
-    """A piece under way; its chunks stay mapped until it ends. A copy that breaks costs its blocks, not the engine."""
-
-    def __init__(self, piece: Piece, pool: Mappings, start: Start, mark: Any) -> None:
-        self._piece = piece
-        self._held = ExitStack()
-        self._wait: Wait | None = None
-        self._problem = ""
-        with self._caught():
-            chunks = self._held.enter_context(pool.use(piece.chunks))
-            self._wait = start(piece.blocks, piece.places(chunks), mark)
-
-    def end(self) -> tuple[Piece, Bools, str]:
-        good = np.zeros(len(self._piece.blocks), dtype=bool)
-        with self._held, self._caught():
-            if self._wait is not None:
-                good = self._wait()
-        return self._piece, good, self._problem
-
-    @contextmanager
-    def _caught(self) -> Iterator[None]:
-        try:
-            yield
-        except Unavailable as error:
-            self._problem = str(error)
-        except Exception as error:
-            log.exception("KV pool %s: a copy of %d blocks broke", self._piece.pool, len(self._piece.blocks))
-            self._problem = repr(error)
-
-
 class Transfers:
     """Both directions of one worker. Made by the engine's thread, which calls `submit` and `finished` as well."""
 
@@ -110,9 +60,12 @@ class Transfers:
         self._hello = hello
         self._context = context_here()
         self._pools: dict[str, Mappings] = {}
+        self._looking = threading.Lock()
         self._lock = threading.Condition()
         self._done: list[Done] = []
         self._open: set[int] = set()
+        self._begun: Loading | None = None
+        """The last one that the engine's thread began: while it is not finished there is no other."""
         self._failed: set[int] = set()
         self._closing = threading.Event()
         self._lanes = {
@@ -130,9 +83,15 @@ class Transfers:
         with self._lock:
             self._open.add(id)
         numbers = np.asarray(blocks, dtype=np.int64)
-        lane.jobs.put(Job(id, numbers, slots, lane.copier.mark(), time.monotonic()))
+        job = Job(id, numbers, slots, lane.copier.mark(), time.monotonic())
+        if direction == "load" and lane.copier.queues and lane.idle and self._mapped(slots):
+            self._begun = self._loading(job, lane.copier)
+            self._advance()
+            job = replace(job, begun=self._begun)
+        lane.put(job)
 
     def finished(self) -> list[Done]:
+        self._advance()
         with self._lock:
             done, self._done = self._done, []
             self._failed.update(block for job in done for block in job.failed)
@@ -154,22 +113,31 @@ class Transfers:
         for pool in list(self._pools.values()):
             pool.close()
 
+    def _advance(self) -> None:
+        if self._begun is not None and not self._begun.finished:
+            self._begun.advance()
+
     # Pools
+
+    def _mapped(self, slots: Slots) -> bool:
+        """Whether all pages are in this process's reach, so that a copy is a launch."""
+        return all(part.pool in self._pools and self._pools[part.pool].maps for part in slots.parts)
 
     def _look_for_pools(self) -> None:
         while not self._closing.wait(_LOOK_SECONDS):
             self._look()
 
     def _look(self) -> None:
-        for path in pools(self._folder):
-            if path.stem not in self._pools:
-                self._pools[path.stem] = Mappings(path, self._hello, self._context)
+        with self._looking:
+            for path in pools(self._folder):
+                if path.stem not in self._pools:
+                    self._pools[path.stem] = Mappings(path, self._hello, self._context)
 
     # Jobs
 
     def _store(self, copier: Copier, jobs: Sequence[Job]) -> None:
         """Those of one step together, which often are one request's forks: one launch, one message."""
-        for piece, good, problem in self._copies(merged(jobs), copier.store, copier.slice_bytes):
+        for piece, good, problem in self._copies(merged(jobs), copier, copier.store).ended(wait=True):
             self._pools[piece.pool].wrote(piece.handles, ok=bool(good.all()))
             if problem:
                 log.info("KV tier: %d blocks were not stored: %s", len(piece.blocks), problem)
@@ -178,44 +146,25 @@ class Transfers:
 
     def _load(self, copier: Copier, jobs: Sequence[Job]) -> None:
         (job,) = jobs
-        loaded: list[Ints] = [np.empty(0, dtype=np.int64)]
-        problems = set()
-        for piece, good, problem in self._copies(job, copier.load, copier.slice_bytes):
-            wrong = piece.handles[:0] if problem else piece.handles[~good]
-            self._pools[piece.pool].read(piece.handles, wrong=wrong)
-            loaded.append(piece.blocks[good])
-            problems.add(problem or ("not what was stored" if len(wrong) else ""))
-        failed = np.setdiff1d(job.blocks, np.concatenate(loaded)).tolist()
-        if failed:
-            why = ", ".join(sorted(problems - {""})) or "gone from the pool"
-            log.warning("KV tier: %d of %d blocks will be computed: %s", len(failed), len(job.blocks), why)
-        self._finish(job, failed)
+        (job.begun or self._loading(job, copier)).run()
 
-    def _copies(self, job: Job, start: Start, most: int) -> Iterator[tuple[Piece, Bools, str]]:
-        """Each piece with which of its blocks were copied, and why none was.
+    def _loading(self, job: Job, copier: Copier) -> Loading:
+        copies = self._copies(job, copier, copier.load)
+        return Loading(job.blocks, copies, self._pools, partial(self._finish, job))
 
-        The next one is started while one is copied, and before what ended is reported; but none is held while a chunk
-        is waited for.
-        """
-        under_way: deque[Copying] = deque()
-        for piece in self._pieces(job, most):
-            pool, ended = self._pools[piece.pool], []
-            while under_way and (len(under_way) >= _AT_ONCE or not pool.has(piece.chunks)):
-                ended.append(under_way.popleft().end())
-            under_way.append(Copying(piece, pool, start, job.mark))
-            yield from ended
-        while under_way:
-            yield under_way.popleft().end()
+    def _copies(self, job: Job, copier: Copier, start: Start) -> Copies:
+        return Copies(self._pieces(job, copier), self._pools, start, job.mark)
 
-    def _pieces(self, job: Job, most: int) -> Iterator[Piece]:
-        """Of each pool that is known, at most `most` bytes each, and no more than a message names."""
+    def _pieces(self, job: Job, copier: Copier) -> Iterator[Piece]:
+        """Of each pool that is known, as much as the copier copies in one call, and no more than a message names."""
         if any(part.pool not in self._pools for part in job.slots.parts):
             self._look()
-        step = min(KEYS, max(1, most // self._hello.geometry.payload))
         for part in job.slots.parts:
-            if part.pool in self._pools:
-                for at in range(0, len(part.rows), step):
-                    yield piece(part.pool, job.blocks[part.rows[at : at + step]], part.handles[at : at + step])
+            at, end = 0, len(part.rows) if part.pool in self._pools else 0
+            while at < end:
+                to = at + min(KEYS, max(1, copier.slice_bytes // self._hello.geometry.payload))
+                yield piece_of(part.pool, job.blocks[part.rows[at:to]], part.handles[at:to])
+                at = to
 
     def _finish(self, job: Job, failed: list[int]) -> None:
         size = self._hello.geometry.payload * (len(job.blocks) - len(failed))
@@ -239,21 +188,34 @@ class Lane:
         self, name: str, copier: Copier, run: Callable[[Copier, Sequence[Job]], None], together: int = 1
     ) -> None:
         self.copier = copier
-        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._run = run
         self._together = together
+        self._put = self._ended = 0
+        """Jobs so far; each number is written by one thread alone."""
         self._thread = threading.Thread(target=self._work, name=f"kv-{name}", daemon=True)
         self._thread.start()
 
+    def put(self, job: Job) -> None:
+        self._put += 1
+        self._jobs.put(job)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it does nothing until a job is put, to whoever puts them."""
+        return self._put == self._ended
+
     def _work(self) -> None:
-        while (job := self.jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None:
             jobs: list[Job | None] = [job]
-            while len(jobs) < self._together and not self.jobs.empty():
-                jobs.append(self.jobs.get())
-            self._run(self.copier, [job for job in jobs if job is not None])
+            while len(jobs) < self._together and not self._jobs.empty():
+                jobs.append(self._jobs.get())
+            due = [job for job in jobs if job is not None]
+            self._run(self.copier, due)
+            self._ended += len(due)
             if jobs[-1] is None:
                 return
 
     def close(self) -> None:
-        self.jobs.put(None)
+        self._jobs.put(None)
         self._thread.join()

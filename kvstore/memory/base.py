@@ -49,5 +49,8 @@ class Owner(Protocol):
 
 
 class Peer(Protocol):
+    maps: bool
+    """Whether a chunk is mapped into this process, rather than reached through a library that moves bytes."""
+
     def open(self, token: bytes, descriptor: int | None, size: int, *, writable: bool) -> Mapping:
         """Map a chunk; the descriptor stays the caller's. MemoryFailed where that is refused."""

@@ -74,6 +74,8 @@ class VirtualMapping:
 class VirtualPeer:
     """Maps into `context`, from whatever thread."""
 
+    maps = True
+
     def __init__(self, context: int) -> None:
         self._context = context
 
@@ -128,6 +130,8 @@ class LegacyMapping:
 
 
 class LegacyPeer:
+    maps = True
+
     def __init__(self, context: int) -> None:
         self._context = context
 

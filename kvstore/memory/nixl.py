@@ -82,6 +82,8 @@ class RemoteMapping:
 
 
 class RemotePeer:
+    maps = False
+
     def open(self, token: bytes, descriptor: int | None, size: int, *, writable: bool) -> RemoteMapping:
         try:
             told = msgspec.msgpack.decode(token, type=Token)

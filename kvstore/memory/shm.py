@@ -72,6 +72,8 @@ class SharedMapping:
 
 
 class SharedPeer:
+    maps = True
+
     def open(self, token: bytes, descriptor: int | None, size: int, *, writable: bool) -> SharedMapping:
         if descriptor is None:
             raise MemoryFailed("shared memory came without its descriptor")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from kvstore.engine.copier import COLUMNS, Places, fill
+from kvstore.engine.copying import piece_of
 from kvstore.engine.slots import Slots, joined, part, table
-from kvstore.engine.transfers import piece
 from kvstore.geometry import Geometry, Handle
 from kvstore.handles import pack, present, unpack
 from kvstore.memory.shm import SharedMapping
@@ -36,7 +36,7 @@ def test_jobs_that_wait_together_become_one_part_a_pool() -> None:
 
 def test_the_kernels_are_told_where_each_page_begins() -> None:
     geometry = Geometry(layout="l", dtype="d", tokens=16, payload=64, parts=2)
-    found = piece("p", np.array([7, 8, 9]), table(pack([A, B, C])))
+    found = piece_of("p", np.array([7, 8, 9]), table(pack([A, B, C])))
     chunks = {2**61: SharedMapping(None, 1_000_000, 4_096), 2**61 + 1: SharedMapping(None, 2_000_000, 4_096)}  # type: ignore[arg-type]
     places: Places = found.places(chunks)
     told = np.empty((COLUMNS, 3), dtype=np.int64)

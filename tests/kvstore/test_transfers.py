@@ -4,7 +4,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from kvstore.checksum import checksums
 from kvstore.desk import Session
 from kvstore.engine.config import TierConfig, read, transfer_config
-from kvstore.engine.copier import Places, Wait
+from kvstore.engine.copier import Bools, Copy, Places
 from kvstore.engine.host import Bytes, HostCopier
 from kvstore.engine.remote import RemoteCopier, host_buffer
 from kvstore.engine.slots import Ints, Slots
@@ -38,19 +39,66 @@ def key(number: int) -> bytes:
     return number.to_bytes(4, "big") * 9
 
 
-class FakeEngine:
-    """Blocks of KV in two regions, a tier and a worker, without what computes."""
+HELD = [key(number) for number in range(10)]
 
-    def __init__(self, folder: Path, name: str, tenant: str = "") -> None:
+
+class Queued:
+    """A copy that is made when the device comes to it. Who waits for it wakes later."""
+
+    def __init__(self, copy: Callable[[], Copy], done: threading.Event, wakes: threading.Event) -> None:
+        self._copy = copy
+        self._done = done
+        self._wakes = wakes
+
+    def ready(self) -> bool:
+        return self._done.is_set()
+
+    def wait(self) -> None:
+        assert self._done.wait(60) and self._wakes.wait(60)
+
+    def result(self) -> Bools:
+        assert self._done.wait(60)
+        return self._copy().result()
+
+
+class Queueing(HostCopier):
+    """Its loads are queued. `queued_by` names the threads that did; the device comes to the next ones as `gates` open,
+    and to others at once."""
+
+    queues = True
+    slice_bytes = 3 * GEOMETRY.payload
+
+    def __init__(self, regions: Sequence[Bytes]) -> None:
+        super().__init__(regions, GEOMETRY, 0)
+        self.queued_by: list[str] = []
+        self.gates: list[threading.Event] = []
+        self.wakes = opened()
+
+    def load(self, blocks: Ints, places: Places, mark: None) -> Copy:
+        self.queued_by.append(threading.current_thread().name)
+        gate = self.gates.pop(0) if self.gates else opened()
+        return Queued(partial(super().load, blocks, places, mark), gate, self.wakes)
+
+
+def opened() -> threading.Event:
+    gate = threading.Event()
+    gate.set()
+    return gate
+
+
+class FakeEngine:
+    """Blocks of KV in two regions, a tier and a worker, without what computes. With `queues` a load only queues."""
+
+    def __init__(self, folder: Path, name: str, tenant: str = "", *, queues: bool = False) -> None:
         self.regions = [np.zeros((BLOCKS, width), dtype=np.uint8) for width in WIDTHS]
         config = TierConfig(sockets=str(folder), min_load_tokens=0, timeout_seconds=5.0, retry_seconds=0.02)
         space = Space(model="m", tenant=tenant)
         self.tier = Tier(config, Hello(role="manager", engine=name, space=space, geometry=GEOMETRY))
         hello = Hello(role="worker", engine=name, space=space, geometry=GEOMETRY, shape="two")
-        copiers = [
+        store, load = [
             RemoteCopier(HostCopier(self.regions, GEOMETRY, 0), GEOMETRY, 0, host_buffer, None) for _ in range(2)
         ]
-        self.transfers = Transfers(folder, hello, *copiers)
+        self.transfers = Transfers(folder, hello, store, Queueing(self.regions) if queues else load)
         self.jobs = 0
 
     def connected(self) -> bool:
@@ -107,8 +155,8 @@ def service(tmp_path: Path) -> Iterator[PoolService]:
 def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
     engines: list[FakeEngine] = []
 
-    def start(name: str, tenant: str = "") -> FakeEngine:
-        engines.append(FakeEngine(service.path.parent, name, tenant))
+    def start(name: str, tenant: str = "", *, queues: bool = False) -> FakeEngine:
+        engines.append(FakeEngine(service.path.parent, name, tenant, queues=queues))
         until(engines[-1].connected)
         return engines[-1]
 
@@ -135,7 +183,7 @@ def test_jobs_that_wait_are_copied_together(service: PoolService, make: Callable
     copier = a.transfers._lanes["store"].copier
     store, begun, go, sizes = copier.store, threading.Event(), threading.Event(), []
 
-    def slow(blocks: Ints, places: Places, mark: None) -> Wait:
+    def slow(blocks: Ints, places: Places, mark: None) -> Copy:
         sizes.append(len(blocks))
         begun.set()
         assert go.wait(60)
@@ -153,6 +201,59 @@ def test_jobs_that_wait_are_copied_together(service: PoolService, make: Callable
     assert sorted(done.id for done in a.transfers.finished()) == [0, 1, 2]
     stored(service, 3)
     assert b.load("s", keys) == (3, 0)
+
+
+@pytest.fixture
+def queueing(service: PoolService, make: Callable[..., FakeEngine]) -> tuple[FakeEngine, Queueing]:
+    """An engine that has loaded `HELD` before, so that all chunks are mapped."""
+    a, b = make("a"), make("b", queues=True)
+    a.store("r", HELD)
+    stored(service, len(HELD))
+    assert b.load("s", HELD) == (len(HELD), 0)
+    copier = b.transfers._lanes["load"].copier
+    assert isinstance(copier, Queueing)
+    until(lambda: b.transfers._lanes["load"].idle)
+    copier.queued_by.clear()
+    return b, copier
+
+
+def test_a_load_that_waits_for_nothing_is_the_engines_own_threads(queueing: tuple[FakeEngine, Queueing]) -> None:
+    """Two pieces under way, then the third, while the other thread has not woken from the first."""
+    b, copier = queueing
+    copier.gates = [threading.Event() for _ in range(3)]
+    copier.wakes = threading.Event()
+    gates, here = list(copier.gates), threading.current_thread().name
+    b.transfers.submit(101, "load", range(8), b.tier.pin(HELD[:8]))
+    assert copier.queued_by == [here] * 2
+    assert b.transfers.finished() == []
+    for gate in gates:
+        gate.set()
+    assert [done.id for done in b.transfers.finished()] == [101]
+    assert copier.queued_by == [here] * 3
+    copier.wakes.set()
+    assert not b.transfers.take_failed()
+    assert all(np.array_equal(b.block(number), content(HELD[number])) for number in range(8))
+
+
+def test_a_load_that_the_engine_does_not_ask_for_ends_all_the_same(queueing: tuple[FakeEngine, Queueing]) -> None:
+    """And what it had mapped is given back."""
+    b, _ = queueing
+    b.transfers.submit(101, "load", range(8), b.tier.pin(HELD[:8]))
+    b.transfers.wait([101])
+    until(lambda: not any(b.transfers._pools["cpu"]._users.values()))
+    assert [done.id for done in b.transfers.finished()] == [101]
+
+
+def test_a_load_behind_another_is_left_to_the_thread(queueing: tuple[FakeEngine, Queueing]) -> None:
+    b, copier = queueing
+    copier.gates = [gate := threading.Event()]
+    b.transfers.submit(101, "load", range(3), b.tier.pin(HELD[:3]))
+    b.transfers.submit(102, "load", range(3, 6), b.tier.pin(HELD[:3]))
+    gate.set()
+    b.transfers.wait([101, 102])
+    assert copier.queued_by == [threading.current_thread().name, "kv-load"]
+    assert [done.id for done in b.transfers.finished()] == [101, 102] and not b.transfers.take_failed()
+    assert all(np.array_equal(b.block(number), content(HELD[number % 3])) for number in range(6))
 
 
 def test_a_damaged_page_is_noticed_and_dropped(service: PoolService, make: Callable[..., FakeEngine]) -> None:
@@ -267,7 +368,7 @@ def test_thousands_of_random_steps_never_load_a_wrong_block(
 ) -> None:
     """Three engines of two tenants, a pool too small for all, chunks revoked and added at random, over real memory."""
     numbers = random.Random(seed)
-    engines = [make("a"), make("b"), make("c", "other")]
+    engines = [make("a"), make("b", queues=True), make("c", "other")]
     loaded = failed = 0
     for step in range(400):
         start, length = numbers.randrange(30), numbers.randrange(1, 12)

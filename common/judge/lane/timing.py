@@ -136,18 +136,22 @@ class Timing:
         for side in (self._candidate, self._reference):
             with self._blamed(side):
                 side.share(new_arena(self._known.device, *needed))
-                side.make(case.weight_seed, arguments)
-                for _ in range(2):
-                    done = side.call(side.arena.give(inputs)).done
+                with self._spent.on("make"):
+                    side.make(case.weight_seed, arguments)
+                with self._spent.on("first"):
+                    for _ in range(2):
+                        done = side.call(side.arena.give(inputs)).done
                 side.freeze()
         self.inputs = inputs
         (returned,) = receive(self._reference.arena, done, self.expected)
         if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
         if self._known.device.type == "cuda":
-            least = min(self._alone(side) for side in (self._candidate, self._reference))
+            with self._spent.on("size"):
+                least = min(self._alone(side) for side in (self._candidate, self._reference))
             free, _ = torch.cuda.mem_get_info(self._known.device)
-            self._lengthen(series_length(least, sum(needed), free), needed)
+            with self._spent.on("lengthen"):
+                self._lengthen(series_length(least, sum(needed), free), needed)
 
     def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
         """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs."""
