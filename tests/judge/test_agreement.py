@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from common.judge.lane.agreement import Clocks, counted, disagreement
+from common.judge.lane.around import excess
 from common.judge.lane.limits import Limits, sentence
+from common.judge.lane.paired import Pair
 from common.judge.lane.roofline import bandwidth, cache_bytes, floor_seconds, operations
 from common.messages import Measurement
 
@@ -25,8 +27,12 @@ MEASURED = Measurement(
         (Clocks(judge=6e-3, quartile=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
         (Clocks(judge=2e-3, quartile=2e-3, process=2e-3, spread=1e-5, floor=2.5e-3), "less than 2.5 ms"),
         (Clocks(judge=1e-3, quartile=1e-3, process=3e-3, spread=1e-5, floor=2.5e-3), ""),
+        (Clocks(judge=1e-3, quartile=1e-3, process=1e-3, around=2e-3, spread=1e-5, floor=2.5e-3), ""),
     ],
-    ids=["agree", "partly the path", "false", "too short to tell", "waits to be run", "below the floor", "slower"],
+    ids=[
+        "agree", "partly the path", "false", "too short to tell", "waits to be run", "below the floor", "slower",
+        "goes on outside",
+    ],
 )
 def test_what_cannot_be_is_said(clocks: Clocks, words: str) -> None:
     assert words in disagreement(clocks) and bool(words) == bool(disagreement(clocks))
@@ -37,6 +43,22 @@ def test_the_slower_clock_counts() -> None:
     slower = counted(MEASURED, Clocks(judge=2e-3, quartile=2e-3, process=4e-3, spread=1e-5, floor=0.0))
     assert (slower.speedup, slower.low, slower.high, slower.candidate_ms) == (1.5, 1.4, 1.6, 4.0)
     assert slower.reference_ms == MEASURED.reference_ms
+
+
+def test_what_goes_on_around_the_window_counts() -> None:
+    """A kernel that is still running when its process has answered."""
+    outside = [Pair(1e-3 + 1e-5 * (n % 3), 2e-3 - 1e-5 * (n % 4)) for n in range(12)]
+    found = excess(outside)
+    assert found == pytest.approx(1e-3, rel=0.05)
+    longer = counted(MEASURED, Clocks(2e-3, 2e-3, process=2e-3, spread=1e-5, floor=0.0, around=2e-3))
+    assert (longer.speedup, longer.low, longer.high, longer.candidate_ms) == (1.5, 1.4, 1.6, 4.0)
+
+
+def test_what_may_be_chance_does_not_count() -> None:
+    varied = [Pair(1e-3, 1e-3 + 1e-4 * offset) for offset in (-3, -2, -1, 0, 1, 2, 3, 4, 5, -4)]
+    assert excess(varied) == 0.0
+    assert excess([Pair(1e-3, 5e-4)] * 5) == 0.0, "less is not a reason to count less"
+    assert excess([Pair(0.0, 0.0)] * 5) == 0.0
 
 
 @pytest.mark.parametrize(

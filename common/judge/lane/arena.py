@@ -25,6 +25,9 @@ class Arena(ABC):
 
     size: int
     fd: int
+    apart: bool
+    """Whether the judge's own copies are timed apart from a window (`around.py`). Not on a host: there the candidate
+    has cores of its own to go on with beside them."""
     _bytes: torch.Tensor
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -102,6 +105,8 @@ class HostArena(Arena):
 
     Inputs are written before the clock runs: the candidate is frozen then, and nothing else of it can run.
     """
+
+    apart = False
 
     def _allocate(self, size: int) -> None:
         self.size = size

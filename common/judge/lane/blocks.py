@@ -26,6 +26,8 @@ class Block(NamedTuple):
     """A pair of timed series, reference and candidate, and the empty calls after each."""
 
     pair: Pair
+    around: Pair
+    """What surrounds the two."""
     spans: Pair
     reference_path: list[Empty]
     candidate_path: list[Empty]
@@ -87,6 +89,7 @@ class Blocks:
         read = [block.clocks for block in self.all if block.clocks is not None]
         return {
             "pairs_ms": [_ms(block.pair) for block in self.all],
+            "around_ms": [_ms(block.around) for block in self.all],
             "spans_ms": [_ms(block.spans) for block in self.all],
             "path_ms": [1e3 * call.seconds for block in self.all for call in block.reference_path],
             "disturbed": _numbers(block.disturbed for block in self.all),

@@ -64,7 +64,9 @@ _GOODBYE_SECONDS = 2.0
 class Answered(NamedTuple):
     done: Done
     seconds: float
-    """By the judge's clock, from the order to the outputs in the judge's hands."""
+    """By the judge's clock, from the order to the outputs in the judge's hands; without `around`."""
+    around: float
+    """The judge's own copies before and after, where they are timed apart."""
 
 
 class Candidate:
@@ -147,16 +149,18 @@ class Candidate:
             deadline = time.monotonic() + self._settings.call_seconds
             started = time.perf_counter()
             self.arena.deliver()
+            delivered = time.perf_counter()
             if thaw:
                 self._spare.thaw()
             send_frame(self._spare.work, order)
             answer = self._hear(deadline)
+            answered = time.perf_counter()
             self.arena.take()
-            seconds = time.perf_counter() - started
+            whole, within = time.perf_counter() - started, answered - delivered
             done = self._expected(answer, Done, "call")
             if done.nonce != nonce or len(done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
-            return Answered(done, seconds)
+            return Answered(done, within, whole - within) if self.arena.apart else Answered(done, whole, 0.0)
 
     def waits(self) -> Waits:
         """A count of how long its threads stand ready while others have their cores."""

@@ -17,9 +17,11 @@ _CACHES = 2
 
 class DeviceArena(Arena):
     """A frozen process's kernels still run, and one could wait in this memory for the next inputs. So these stay in
-    memory of the judge's own until its clock runs: copying them in, clearing the L2 cache after it, and copying the
-    outputs out are part of the path, which empty calls measure.
+    memory of the judge's own until its clock runs. Copying them in, clearing the L2 cache after it, and copying the
+    outputs out are timed, apart from what they surround.
     """
+
+    apart = True
 
     def __init__(self, device: torch.device, inputs: int, outputs: int) -> None:
         self._device = device

@@ -30,6 +30,7 @@ from common.judge.check import (
 )
 from common.judge.faults import JudgeFault
 from common.judge.lane.agreement import Clocks, counted, disagreement
+from common.judge.lane.around import excess
 from common.judge.lane.blocks import Block, Blocks
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.clocks import Sides
@@ -119,6 +120,7 @@ class Timing:
             judge=1e-3 * measurement.candidate_ms,
             quartile=quantiles((net(block.pair.candidate, path) for block in kept), n=4)[0],
             process=median(block.spans.candidate for block in kept) - own_path,
+            around=excess([block.around for block in kept]),
             spread=quarters[2] - quarters[0],
             floor=floor_seconds(output_bytes(self.expected.eager), self._known.device),
         )
@@ -184,6 +186,7 @@ class Timing:
             self._compare(cases, candidate.results, reference.results)
         return Block(
             Pair(reference=reference.seconds, candidate=candidate.seconds),
+            Pair(reference=reference.around, candidate=candidate.around),
             Pair(reference=reference.span, candidate=candidate.span),
             reference.path, candidate.path, reference.disturbed,
             Sides(reference.window, candidate.window) if reference.window and candidate.window else None,

@@ -26,10 +26,11 @@ _EMPTY_CALLS = 2
 
 
 class Turn(NamedTuple):
-    """One side's timed series: seconds a call by the judge's clock and by its own, what each call returned, whether it
-    had to wait for its cores, and the device's clocks around it where they are read."""
+    """One side's timed series: seconds a call by the judge's clock, around it, and by its own clock; what each call
+    returned, whether it had to wait for its cores, and the device's clocks before and after where they are read."""
 
     seconds: float
+    around: float
     span: float
     results: list[Received]
     disturbed: bool
@@ -58,7 +59,7 @@ class Timer:
         with spent.on("fill"):
             before, waits = self._filler.run_beside(lambda: self._ready(side))
         with spent.on("timed"):
-            done, seconds = self._called(side, first, more)
+            done, seconds, around = self._called(side, first, more)
         with spent.on("read"):
             waited, after = waits.since(), self._clocks()
         with spent.on("receive"):
@@ -66,8 +67,9 @@ class Timer:
         with spent.on("untouched"):
             self._unwritten(side)
         path = self._path(side, first, more)
+        calls = len(given.trees)
         return Turn(
-            seconds=seconds / len(given.trees), span=done.span / len(given.trees), results=results,
+            seconds=seconds / calls, around=around / calls, span=done.span / calls, results=results,
             disturbed=disturbed(waited, seconds), window=Window(before, after) if before and after else None, path=path,
         )
 
@@ -96,6 +98,6 @@ class Timer:
             with self._spent.on("fill"):
                 self._filler.run_briefly()
             with self._spent.on("path"):
-                done, took = self._called(side, first, more, empty=True)
+                done, took, _ = self._called(side, first, more, empty=True)
             calls.append(Empty(took / (1 + len(more)), done.span / (1 + len(more))))
         return calls
