@@ -112,6 +112,12 @@ class Call(_Message, frozen=True, kw_only=True):
     """Calls that follow at once; the device is waited for after the last."""
     trace: bool = False
     """Tell which kernels the call launched; slow, so never in a timed call."""
+    paced: bool = False
+    """Answer Prepared once all is unpacked, wait for Go, and answer Ended before Done."""
+
+
+class Go(_Message, frozen=True, kw_only=True):
+    """The inputs of a paced call are there, and its clock runs."""
 
 
 class Weigh(_Message, frozen=True, kw_only=True):
@@ -166,6 +172,14 @@ class Made(_Message, frozen=True, kw_only=True):
 
 class Mapped(_Message, frozen=True, kw_only=True):
     pass
+
+
+class Prepared(_Message, frozen=True, kw_only=True):
+    """A paced call has unpacked its order and waits for Go."""
+
+
+class Ended(_Message, frozen=True, kw_only=True):
+    """A paced call is over; Done follows."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,8 +268,8 @@ class Failed(_Message, frozen=True, kw_only=True):
     """`build`, `memory`, `device`, `return` or empty."""
 
 
-Order = Load | Built | Arena | Make | Call | Weigh | Collect | Count
-Answer = Ready | Build | Loaded | Made | Mapped | Done | Weighed | Collected | Counted | Failed
+Order = Load | Built | Arena | Make | Call | Go | Weigh | Collect | Count
+Answer = Ready | Build | Loaded | Made | Mapped | Prepared | Ended | Done | Weighed | Collected | Counted | Failed
 
 order_decoder = msgspec.msgpack.Decoder(Order)
 answer_decoder = msgspec.msgpack.Decoder(Answer)

@@ -109,11 +109,16 @@ def windows_of(
         yield timing
 
 
-async def test_a_right_series_is_timed_and_its_seconds_are_told(judge_settings: JudgeSettings, device: Device) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_right_series_is_timed_and_its_seconds_are_told(
+    judge_settings: JudgeSettings, device: Device, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HostArena, "apart", apart)
     async with bench_for(judge_settings) as bench:
         with windows_of(bench, device, MANY, changing(-9, "pass"), 4) as timing:
             block = timing._block(1)
-            assert min(block.pair) > 0 and len(block.reference_path) == len(block.candidate_path) > 0
+            assert min(block.pair) > 0 and bool(min(block.around)) is apart
+            assert len(block.reference_path) == len(block.candidate_path) > 0
             spent = timing.record()["spent"]
             assert spent.keys() >= {"draw", "give", "warm", "timed", "freeze", "path", "receive", "compare"}
             assert all(seconds >= 0 for seconds in spent.values())
@@ -122,8 +127,9 @@ async def test_a_right_series_is_timed_and_its_seconds_are_told(judge_settings: 
 @pytest.mark.parametrize("number", [0, 3])
 @pytest.mark.parametrize("change", _CHANGES)
 async def test_every_call_of_a_timed_series_is_checked(
-    judge_settings: JudgeSettings, device: Device, change: str, number: int
+    judge_settings: JudgeSettings, device: Device, change: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(HostArena, "apart", number > 0)
     async with bench_for(judge_settings) as bench:
         with windows_of(bench, device, MANY, changing(number, _CHANGES[change]), 4) as timing:
             with pytest.raises(CandidateEnded) as caught:

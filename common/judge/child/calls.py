@@ -10,6 +10,7 @@ import torch
 from common.judge.check.structure import flatten
 from common.judge.child import devices
 from common.judge.child.arena import Arena
+from common.judge.child.pace import Pace
 from common.judge.child.trace import tracing
 from common.judge.protocol import Call, Done, Kernel, Output, Result, SpareSpec
 from common.judge.tree import unpack
@@ -29,11 +30,11 @@ class Caller:
         self._held: list[Any] = []
         self._last: Any = None
 
-    def call(self, order: Call, arena: Arena) -> Done:
+    def call(self, order: Call, arena: Arena, pace: Pace) -> Done:
         if not order.empty:
             self._last = None
-        if order.more:
-            return self._series(order, arena)
+        if order.more or order.paced:
+            return self._series(order, arena, pace)
         inputs = self._take_inputs(order, arena)
         if order.poison is not None:
             self._poison(order.outputs_room, order.poison)
@@ -45,17 +46,19 @@ class Caller:
         self._last = returned
         return self._deliver(order, arena, inputs, returned, span, tuple(kernels))
 
-    def _series(self, order: Call, arena: Arena) -> Done:
+    def _series(self, order: Call, arena: Arena, pace: Pace) -> Done:
         """Calls one after the other on inputs of their own, each one's outputs copied behind it on the same stream."""
         places = [(order.inputs, order.outputs_at), *((further.inputs, further.outputs_at) for further in order.more)]
         given = [unpack(inputs, partial(arena.tensor, begins=order.inputs_at)) for inputs, _ in places]
         results = []
+        pace.begin()
         started = time.perf_counter()
         for inputs, (_, at) in zip(given, places, strict=True):
             self._last = self._last if order.empty else self._forward(inputs)
             results.append(self._result(self._last, at, order.outputs_room, arena)[0])
         devices.synchronize(self._spec)
         span = time.perf_counter() - started
+        pace.end()
         first, *rest = results
         return Done(nonce=order.nonce, spec=first.spec, outputs=first.outputs, more=tuple(rest), span=span)
 

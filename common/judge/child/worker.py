@@ -15,6 +15,7 @@ from common.judge.child import counting, devices, extension, kernels
 from common.judge.child.arena import Arena
 from common.judge.child.calls import Caller, ReturnedOddly
 from common.judge.child.module import load_module, owns_code
+from common.judge.child.pace import Pace
 from common.judge.protocol import (
     Arena as NewArena,
 )
@@ -115,7 +116,7 @@ class Worker:
         if self._arena is None or self._caller is None or self._builder is None:
             raise RuntimeError("a call before the model was made")
         with self._builder.unawaited():
-            return self._caller.call(order, self._arena)
+            return self._caller.call(order, self._arena, Pace(self._inbox, order.paced))
 
 
 def failed(error: BaseException) -> Failed:

@@ -32,14 +32,17 @@ from common.judge.protocol import (
     Count,
     Counted,
     Done,
+    Ended,
     Extension,
     Failed,
     Further,
+    Go,
     Load,
     Loaded,
     Made,
     Make,
     Mapped,
+    Prepared,
     Ready,
     Weigh,
     Weighed,
@@ -55,6 +58,7 @@ Builder = Callable[[Extension], Built]
 """Builds or finds an extension; runs outside of the candidate's process."""
 
 
+_GO = encode(Go())
 _GRACE_SECONDS = 10.0
 """Beyond the time that a counting process gives itself."""
 _GOODBYE_SECONDS = 2.0
@@ -136,31 +140,53 @@ class Candidate:
         self, inputs: Tree, *, poison: int | None = None, edited: bool = False, empty: bool = False, hold: bool = False,
         thaw: bool = False, more: Sequence[Tree] = (), trace: bool = False,
     ) -> Answered:
-        """One call, and `more` in the same window. With `thaw` the candidate is frozen and is let go only once the
-        clock runs."""
-        nonce = secrets.randbits(63)
+        """One call, and `more` in the same window. With `thaw` the candidate is frozen, and is let go for the call."""
+        nonce, paced = secrets.randbits(63), thaw and not trace and self.arena.apart
         room, places = self.arena.places(1 + len(more))
         order = encode(Call(
             nonce=nonce, inputs_at=self.arena.inputs_at, inputs=inputs, outputs_at=places[0], outputs_room=room,
-            poison=poison, edited=edited, empty=empty, hold=hold, trace=trace,
+            poison=poison, edited=edited, empty=empty, hold=hold, trace=trace, paced=paced,
             more=tuple(Further(inputs=tree, outputs_at=at) for tree, at in zip(more, places[1:], strict=True)),
         ))
         with self._judged("call"):
             deadline = time.monotonic() + self._settings.call_seconds
-            started = time.perf_counter()
-            self.arena.deliver()
-            delivered = time.perf_counter()
-            if thaw:
-                self._spare.thaw()
-            send_frame(self._spare.work, order)
-            answer = self._hear(deadline)
-            answered = time.perf_counter()
-            self.arena.take()
-            whole, within = time.perf_counter() - started, answered - delivered
+            answer, seconds, around = self._paced(order, deadline) if paced else self._timed(order, deadline, thaw)
             done = self._expected(answer, Done, "call")
             if done.nonce != nonce or len(done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
-            return Answered(done, within, whole - within) if self.arena.apart else Answered(done, whole, 0.0)
+            return Answered(done, seconds, around)
+
+    def _timed(self, order: bytes, deadline: float, thaw: bool) -> tuple[Any, float, float]:
+        """The answer, and seconds from the order until the outputs are in the judge's hands."""
+        started = time.perf_counter()
+        self.arena.deliver()
+        if thaw:
+            self._spare.thaw()
+        send_frame(self._spare.work, order)
+        answer = self._hear(deadline)
+        self.arena.take()
+        return answer, time.perf_counter() - started, 0.0
+
+    def _paced(self, order: bytes, deadline: float) -> tuple[Any, float, float]:
+        """The answer, seconds from the word to go until it is over, and those of the judge's copies before and after.
+
+        To wake the process, and to unpack the order and pack the answer, takes longer than many kernels: it is done
+        before and after. What the process could do with inputs as they are copied in, or once it said that it is done,
+        it would have to do on the device, in turn with those copies.
+        """
+        self._spare.thaw()
+        send_frame(self._spare.work, order)
+        self._expected(self._hear(deadline), Prepared, "call")
+        started = time.perf_counter()
+        self.arena.deliver()
+        delivered = time.perf_counter()
+        send_frame(self._spare.work, _GO)
+        ended = self._hear(deadline)
+        over = time.perf_counter()
+        self._expected(ended, Ended, "call")
+        self.arena.take()
+        taken = time.perf_counter()
+        return self._hear(deadline), over - delivered, taken - over + delivered - started
 
     def waits(self) -> Waits:
         """A count of how long its threads stand ready while others have their cores."""

@@ -17,8 +17,8 @@ _CACHES = 2
 
 class DeviceArena(Arena):
     """A frozen process's kernels still run, and one could wait in this memory for the next inputs. So these stay in
-    memory of the judge's own until its clock runs. Copying them in, clearing the L2 cache after it, and copying the
-    outputs out are timed, apart from what they surround.
+    memory of the judge's own until right before the call. Copying them in, clearing the L2 cache after it, and copying
+    the outputs out are timed, apart from what they surround.
     """
 
     apart = True
