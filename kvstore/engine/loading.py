@@ -31,7 +31,7 @@ class Loading:
         self._pools = pools
         self._finish = finish
         self._lock = threading.Lock()
-        self._loaded: list[Ints] = [np.empty(0, dtype=np.int64)]
+        self._loaded: list[Ints] = [blocks[:0]]
         self._problems: set[str] = set()
         self.finished = False
 
@@ -53,18 +53,23 @@ class Loading:
                 self._go_on(wait=self._copies.first is None)
 
     def _go_on(self, *, wait: bool) -> None:
+        """The pools are told last: the engine waits for the load, nobody for them."""
+        read = []
         for piece, good, problem in self._copies.ended(wait=wait):
             wrong = piece.handles[:0] if problem else piece.handles[~good]
-            self._pools[piece.pool].read(piece.handles, wrong=wrong)
+            read.append((piece, wrong))
             self._loaded.append(piece.blocks[good])
             self._problems.add(problem or ("not what was stored" if len(wrong) else ""))
         if self._copies.over and not self.finished:
             self.finished = True
             self._finish(self._failed())
+        for piece, wrong in read:
+            self._pools[piece.pool].read(piece.handles, wrong=wrong)
 
     def _failed(self) -> list[int]:
+        if sum(map(len, self._loaded)) == len(self._blocks):
+            return []
         failed: list[int] = np.setdiff1d(self._blocks, np.concatenate(self._loaded)).tolist()
-        if failed:
-            why = ", ".join(sorted(self._problems - {""})) or "gone from the pool"
-            log.warning("KV tier: %d of %d blocks will be computed: %s", len(failed), len(self._blocks), why)
+        why = ", ".join(sorted(self._problems - {""})) or "gone from the pool"
+        log.warning("KV tier: %d of %d blocks will be computed: %s", len(failed), len(self._blocks), why)
         return failed
