@@ -7,15 +7,18 @@ import msgspec
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """Qwen3-8B's shape in bf16 with vLLM 0.22 on an H100; other figures can be read from a file (`--costs`)."""
+    """Qwen3-8B's shape in bf16 with vLLM 0.22 on an H100, by the first tokens of `bench.kv.gpu ours host --lender 1`
+    (docs/kv.md); other figures can be read from a file (`--costs`)."""
 
-    prefill: tuple[tuple[int, float], ...] = ((0, 0.0), (2_048, 0.051), (8_192, 0.222), (16_384, 0.512), (32_768, 1.28))
+    prefill: tuple[tuple[int, float], ...] = (
+        (0, 0.0), (2_048, 0.055), (8_192, 0.227), (16_384, 0.512), (32_768, 1.286),
+    )
     """(tokens, seconds) to compute a prefix from nothing."""
     bytes_per_token: int = 147_456
-    host_bytes_s: float = 36e9
-    """From pinned host memory to the GPU."""
-    pool_bytes_s: float = 1.2e12
-    """From a pool on the same host: what `bench.kv.copies` measures."""
+    host_bytes_s: float = 50e9
+    """From pinned host memory to the GPU, beyond what any request takes."""
+    pool_bytes_s: float = 210e9
+    """From a pool on another GPU of the host over NVLink, likewise."""
     load_seconds: float = 0.05
     """Whatever is loaded takes two steps of the engine."""
     decode_tokens_s: float = 60.0

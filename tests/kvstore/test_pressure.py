@@ -18,11 +18,11 @@ def outcome(tier: Tier, budget: int, replicas: int = 2) -> Outcome:
 
 def test_costs_are_the_measured_ones_and_linear_between() -> None:
     costs = Costs()
-    assert costs.compute(0, 8_192) == 0.222
-    assert costs.compute(8_192, 16_384) == pytest.approx(0.29)
+    assert costs.compute(0, 8_192) == 0.227
+    assert costs.compute(8_192, 16_384) == pytest.approx(0.285)
     assert costs.compute(16_384, 8_192) == 0.0
-    assert costs.compute(0, 5_120) == pytest.approx((0.051 + 0.222) / 2)
-    assert costs.compute(32_768, 49_152) == pytest.approx(1.28 - 0.512)
+    assert costs.compute(0, 5_120) == pytest.approx((0.055 + 0.227) / 2)
+    assert costs.compute(32_768, 49_152) == pytest.approx(1.286 - 0.512)
 
 
 def test_of_the_coldest_prefix_the_end_goes_first() -> None:
