@@ -25,14 +25,14 @@ def chance(run: Run, proposed: CandidateProposed) -> float:
 def _clears(run: Run, proposed: CandidateProposed) -> float:
     if run.stop == "never":
         return 0.0
-    bar = _bar(run)
-    earlier = run.speedups[source(proposed)]
-    return (sum(speedup > bar for speedup in earlier) + 1) / (len(earlier) + 2)
+    cleared, earlier = bar(run), run.speedups[source(proposed)]
+    return (sum(speedup > cleared for speedup in earlier) + 1) / (len(earlier) + 2)
 
 
-def _bar(run: Run) -> float:
+def bar(run: Run) -> float:
+    """Speedup that a measurement has to exceed to end the iteration; where none does, to be the run's best."""
     if run.stop == "first":
         return 0.0
     if not run.H:
         return EAGER
-    return max(run.H) if run.stop == "best" else fmean(run.H)
+    return max(run.H) if run.stop in ("best", "never") else fmean(run.H)

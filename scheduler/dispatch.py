@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from common.messages import Stage
 from scheduler.attempts import Attempts
 from scheduler.book import Book
+from scheduler.chance import bar
 from scheduler.effects import Effect, Issue
 from scheduler.estimates import Estimates
 from scheduler.fleet import Fleet
@@ -60,8 +61,10 @@ class Dispatcher:
 
     def _issue(self, request: Request, now: float) -> Issue:
         self._attempts.issued(request, now)
-        priority = subject_priority(request, self._runs[request.identity.run])
-        return Issue(request, request.attempt, priority, self._settings.attempt_seconds)
+        run = self._runs[request.identity.run]
+        return Issue(
+            request, request.attempt, subject_priority(request, run), self._settings.attempt_seconds, bar(run)
+        )
 
     def hold_back(self, now: float) -> None:
         """The bus is full: only urgent work goes out for a while."""

@@ -9,12 +9,14 @@ from scheduler.requests import Identity, Request
 
 @dataclass(frozen=True)
 class Issue:
-    """Publish the job of a request's current attempt; it may take `seconds` from now."""
+    """Publish the job of a request's current attempt; it may take `seconds` from now. `bar`: the speedup that a
+    measurement has to exceed to matter."""
 
     request: Request
     attempt: int
     priority: int
     seconds: float
+    bar: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ def job_of(effect: Issue, now: float) -> Job:
         stage=identity.stage, priority=effect.priority, run=identity.run, iteration=identity.iteration,
         candidate=identity.candidate, attempt=effect.attempt, issued_at=now, requested_at=request.requested_at,
         deadline=now + effect.seconds, device=proposed.device, task=proposed.task, source=proposed.source,
+        bar=effect.bar,
     )
 
 

@@ -31,7 +31,7 @@ class LightJudge:
         await self._use(device, plan.validate)
         return _judgement(Outcome(plan.outcome), compile=plan.compile, check=plan.validate)
 
-    async def profile(self, task: TaskSource, artefact: Artefact, device: Device) -> Judgement:
+    async def profile(self, task: TaskSource, artefact: Artefact, device: Device, *, bar: float = 0.0) -> Judgement:
         plan = plan_of(artefact.source)
         await self._use(device, plan.profile)
         measured = Measurement(

@@ -34,6 +34,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     task: TaskSource
     artefact: Artefact
     device: Device
+    bar: float = 0.0
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):

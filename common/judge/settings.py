@@ -42,7 +42,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     time_seconds: float = 3.0
     """Budget of the timed pairs, at least `pairs` of them whatever they take."""
     target_width: float = 0.04
-    """Stop timing once the interval is narrower than this share of the speedup."""
+    """Stop timing once the interval is narrower than this share of the speedup; with 0 never for that."""
     confidence: float = 0.95
     counters: bool = False
     """GPUs: have what passes run once more under ncu, where it is installed and permitted, for its counters."""

@@ -36,6 +36,8 @@ class Job(Message, frozen=True, kw_only=True):
     """Kind of device needed: `cpu` or `cuda`."""
     task: TaskSource
     source: str
+    bar: float = 0.0
+    """Speedup that a measurement has to exceed to matter to its run: timing one that lies below it all is cut short."""
 
 
 class Result(Message, frozen=True, kw_only=True):

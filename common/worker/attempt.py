@@ -3,15 +3,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from common.bus import Bus, LeaseLost
 from common.devices import Device
 from common.judge import Artefact, Judge, JudgeFault
-from common.messages import Job, Judgement, Profile, Stage, TaskSource, Verdict
+from common.messages import Job, Judgement, Profile, Stage, Verdict
 from common.worker.device import Devices
-
-Step = Callable[[TaskSource, Artefact, Device], Awaitable[Judgement]]
 
 
 class AttemptFault(Exception):
@@ -28,7 +26,7 @@ class Attempt:
         self._bus = bus
         self._judge = judge
         self._devices = devices
-        self._step: Step = judge.validate if stage is Stage.VALIDATE else judge.profile
+        self._stage = stage
         self._result = Verdict if stage is Stage.VALIDATE else Profile
 
     async def run(self, job: Job, taken_at: float) -> Judgement:
@@ -53,7 +51,7 @@ class Attempt:
 
     async def _on_device(self, job: Job, artefact: Artefact, device: Device, lost: asyncio.Event) -> Judgement:
         """The judge's step, given up the moment the lease is lost."""
-        step = asyncio.ensure_future(self._step(job.task, artefact, device))
+        step = asyncio.ensure_future(self._step(job, artefact, device))
         watch = asyncio.ensure_future(lost.wait())
         try:
             await asyncio.wait({step, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -64,6 +62,11 @@ class Attempt:
             watch.cancel()
             step.cancel()
             await asyncio.gather(step, watch, return_exceptions=True)
+
+    def _step(self, job: Job, artefact: Artefact, device: Device) -> Awaitable[Judgement]:
+        if self._stage is Stage.VALIDATE:
+            return self._judge.validate(job.task, artefact, device)
+        return self._judge.profile(job.task, artefact, device, bar=job.bar)
 
     async def _publish(
         self, job: Job, judgement: Judgement, taken_at: float, device: str | None, lease: int | None

@@ -48,5 +48,6 @@ def test_pairs_are_planned_by_the_square_of_the_width() -> None:
     assert missing(measured(1.97, 2.03), 0.04) == 0
     assert missing(measured(1.9201, 2.0799), 0.04) == 3 * 12, "twice as wide as wanted"
     assert missing(measured(1.9599, 2.0401), 0.04) == STEP
+    assert missing(measured(2.0, 2.0), 0.0) > 1000, "no interval is"
     wide = msgspec.structs.replace(measured(1.01, 2.99), pairs=24)
     assert 24 * 600 < missing(wide, 0.04) < 24 * 625

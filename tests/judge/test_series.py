@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -95,15 +96,21 @@ class ModelNew(Model):
 
 
 @contextmanager
-def windows_of(
-    bench: Bench, device: Device, task: str, source: str, calls: int, room: int = 1 << 21
-) -> Iterator[Timing]:
-    """A timing whose windows hold so many calls."""
+def timing_of(bench: Bench, device: Device, task: str, source: str) -> Iterator[Timing]:
+    """Of a source against the task's own model, not begun."""
     known = KnownTask(TaskSource(name="windows", source=task), torch.device("cpu"))
     with candidate_on(bench, device.cores) as process, candidate_on(bench, device.cores) as reference:
         process.load(source, {}, "fp32")
         reference.load(f"{task}\nModelNew = Model\n", {}, "fp32")
-        timing = Timing(bench, known, process, reference)
+        yield Timing(bench, known, process, reference)
+
+
+@contextmanager
+def windows_of(
+    bench: Bench, device: Device, task: str, source: str, calls: int, room: int = 1 << 21
+) -> Iterator[Timing]:
+    """A timing whose windows hold so many calls."""
+    with timing_of(bench, device, task, source) as timing:
         timing._prepare()
         timing._lengthen(calls, (room, room))
         yield timing
@@ -122,6 +129,17 @@ async def test_a_right_series_is_timed_and_its_seconds_are_told(
             spent = timing.record()["spent"]
             assert spent.keys() >= {"draw", "give", "warm", "timed", "freeze", "path", "receive", "compare"}
             assert all(seconds >= 0 for seconds in spent.values())
+
+
+@pytest.mark.parametrize(("bar", "pairs"), [(0.0, 12), (1e9, 8)])
+async def test_an_interval_below_the_bar_is_not_made_narrower(
+    judge_settings: JudgeSettings, device: Device, bar: float, pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.judge.lane.turn.disturbed", lambda waited, seconds: False)
+    wanted = msgspec.structs.replace(judge_settings, pairs=8, pairs_most=12, target_width=1e-9, time_seconds=600.0)
+    async with bench_for(wanted) as bench:
+        with timing_of(bench, device, MANY, changing(-9, "pass")) as timing:
+            assert timing.run(bar).pairs == pairs
 
 
 @pytest.mark.parametrize("number", [0, 3])

@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.chance import chance
 from scheduler.effects import GiveUp, Issue
+from scheduler.perform import job_of
 from scheduler.runs import Run
 from tests.facts import judgement, result
 from tests.scheduler.desk import Desk, P, V
@@ -189,3 +190,16 @@ def test_what_is_not_a_job_is_tried_again_until_the_bus_takes_it() -> None:
     withdraw = desk.tell(desk.ended())[0]
     desk.core.refused(withdraw, "full", desk.now, for_good=False)
     assert desk.act() == [withdraw]
+
+
+@pytest.mark.parametrize(
+    ("stop", "H", "expected"),
+    [("mean", (), 1.0), ("mean", (2.0, 4.0), 3.0), ("confident", (2.0, 4.0), 3.0), ("best", (2.0, 4.0), 4.0),
+     ("never", (2.0, 4.0), 4.0), ("never", (), 1.0), ("first", (2.0,), 0.0)],
+)
+def test_a_job_says_what_its_measurement_has_to_exceed(stop: str, H: tuple[float, ...], expected: float) -> None:
+    desk = Desk()
+    desk.tell(desk.fixed(P), desk.started("r", stop=stop), desk.iteration(1, H=H), *desk.forks("f1"))
+    (issue,) = (effect for effect in desk.tell(desk.passes("f1")) if isinstance(effect, Issue))
+    assert issue.bar == expected
+    assert job_of(issue, 0.0).bar == expected

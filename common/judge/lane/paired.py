@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Sequence
 from statistics import NormalDist, median
 from typing import NamedTuple
@@ -92,7 +93,10 @@ def student(share: float, freedom: int) -> float:
 
 
 def missing(measurement: Measurement, width: float) -> int:
-    """How many more pairs it should take until the interval is no wider than this share of the speedup; 0 if it is."""
+    """How many more pairs it should take until the interval is no wider than this share of the speedup; 0 if it is.
+    No interval is as narrow as 0."""
+    if width <= 0:
+        return sys.maxsize
     times = (measurement.high - measurement.low) / (width * measurement.speedup)
     if times <= 1.0:
         return 0

@@ -40,7 +40,7 @@ def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
             governor = Governor(device)
             timing = Timing(bench, known, candidate, reference, governor)
         with desk.step("time"):
-            measurement = timing.run()
+            measurement = timing.run(request.bar)
         with desk.step("limits"):
             limits = limits_of(known, timing, measurement)
         with desk.step("trace"):

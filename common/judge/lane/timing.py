@@ -74,8 +74,9 @@ class Timing:
         self.blocks = Blocks(bench.settings.pairs)
         self._calls = 1
 
-    def run(self) -> Measurement:
-        """CandidateEnded where the candidate fails or a timed output is wrong."""
+    def run(self, bar: float = 0.0) -> Measurement:
+        """CandidateEnded where the candidate fails or a timed output is wrong. `bar`: a speedup; an interval that lies
+        below it is narrow enough."""
         settings = self._bench.settings
         with self._spent.on("prepare"):
             self._prepare()
@@ -90,7 +91,7 @@ class Timing:
             if len(self.blocks) >= planned and not self.blocks.short:
                 measured = self._measure()
                 more = missing(measured, settings.target_width)
-                if not more:
+                if not more or measured.high < bar:
                     return self._agreed(measured)
                 planned = len(self.blocks) + more
         return self._agreed(self._measure())
