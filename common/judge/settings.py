@@ -38,8 +38,8 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Candidates of one task judged with the same secret inputs before new ones are drawn."""
     pairs: int = 12
     """Least number of timed pairs."""
-    pairs_most: int = 60
-    time_seconds: float = 3.0
+    pairs_most: int = 40
+    time_seconds: float = 2.0
     """Budget of the timed pairs, at least `pairs` of them whatever they take."""
     target_width: float = 0.04
     """Stop timing once the interval is narrower than this share of the speedup; with 0 never for that."""

@@ -53,18 +53,22 @@ class Loading:
                 self._go_on(wait=self._copies.first is None)
 
     def _go_on(self, *, wait: bool) -> None:
-        """The pools are told last: the engine waits for the load, nobody for them."""
-        read = []
+        """The pools are told last, since the engine waits for the load and nobody for them; but at once of what is not
+        to be found again."""
+        right = []
         for piece, good, problem in self._copies.ended(wait=wait):
             wrong = piece.handles[:0] if problem else piece.handles[~good]
-            read.append((piece, wrong))
+            if len(wrong):
+                self._pools[piece.pool].read(piece.handles, wrong=wrong)
+            else:
+                right.append(piece)
             self._loaded.append(piece.blocks[good])
             self._problems.add(problem or ("not what was stored" if len(wrong) else ""))
         if self._copies.over and not self.finished:
             self.finished = True
             self._finish(self._failed())
-        for piece, wrong in read:
-            self._pools[piece.pool].read(piece.handles, wrong=wrong)
+        for piece in right:
+            self._pools[piece.pool].read(piece.handles, wrong=piece.handles[:0])
 
     def _failed(self) -> list[int]:
         if sum(map(len, self._loaded)) == len(self._blocks):

@@ -19,6 +19,7 @@ from common.judge.lane.series import MOST, series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
 from common.judge.lane.timing import Timing
+from common.judge.lane.turn import WARMED_BELOW
 from common.judge.tree import pack
 from common.messages import Outcome, TaskSource
 from tests.judge.direct import bench_for, candidate_on
@@ -109,9 +110,10 @@ def timing_of(bench: Bench, device: Device, task: str, source: str) -> Iterator[
 def windows_of(
     bench: Bench, device: Device, task: str, source: str, calls: int, room: int = 1 << 21
 ) -> Iterator[Timing]:
-    """A timing whose windows hold so many calls."""
+    """A timing whose windows hold so many calls, each side's after one that warms caches."""
     with timing_of(bench, device, task, source) as timing:
         timing._prepare()
+        timing._timer.shortest = 0.0
         timing._lengthen(calls, (room, room))
         yield timing
 
@@ -129,6 +131,17 @@ async def test_a_right_series_is_timed_and_its_seconds_are_told(
             spent = timing.record()["spent"]
             assert spent.keys() >= {"draw", "give", "warm", "timed", "freeze", "path", "receive", "compare"}
             assert all(seconds >= 0 for seconds in spent.values())
+
+
+@pytest.mark.parametrize("seconds", [WARMED_BELOW / 2, WARMED_BELOW])
+async def test_only_short_calls_are_preceded_by_one_that_warms_caches(
+    judge_settings: JudgeSettings, device: Device, seconds: float
+) -> None:
+    async with bench_for(judge_settings) as bench:
+        with windows_of(bench, device, MANY, changing(-9, "pass"), 1) as timing:
+            timing._timer.shortest = seconds
+            timing._block(1)
+            assert ("warm" in timing.record()["spent"]) is (seconds < WARMED_BELOW)
 
 
 @pytest.mark.parametrize(("bar", "pairs"), [(0.0, 12), (1e9, 8)])

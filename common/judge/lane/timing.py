@@ -135,6 +135,7 @@ class Timing:
         case = self.expected.case
         inputs = make_inputs(self._known.module, case, self._known.device)
         needed = input_bytes(inputs), output_bytes(self.expected.eager)
+        took = []
         arguments = pack(make_init_inputs(self._known.module, case), inline)
         for side in (self._candidate, self._reference):
             with self._blamed(side):
@@ -143,9 +144,10 @@ class Timing:
                     side.make(case.weight_seed, arguments)
                 with self._spent.on("first"):
                     for _ in range(2):
-                        done = side.call(side.arena.give(inputs)).done
+                        done, seconds, _ = side.call(side.arena.give(inputs))
+                took.append(seconds)
                 side.freeze()
-        self.inputs = inputs
+        self.inputs, self._timer.shortest = inputs, min(took)
         (returned,) = receive(self._reference.arena, done, self.expected)
         if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")

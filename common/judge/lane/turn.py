@@ -23,6 +23,9 @@ from common.messages.judgement import Feedback, Outcome
 _POISON = 0xFF
 _EMPTY_CALLS = 2
 """Calls a turn that return what is there already."""
+WARMED_BELOW = 2e-3
+"""Seconds of a call: for a longer one, what caches lost while the other side ran (some tens of microseconds) is
+nothing, and a call to warm them up would double what a turn takes."""
 
 
 class Turn(NamedTuple):
@@ -42,6 +45,8 @@ class Timer:
     """Takes turns. What each call returns is of the form of `expected`."""
 
     def __init__(self, expected: Expected, governor: Governor | None, spent: Spent) -> None:
+        self.shortest = 0.0
+        """Seconds of a call of the faster side, about."""
         self._expected = expected
         self._governor = governor
         self._spent = spent
@@ -50,9 +55,9 @@ class Timer:
     def turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
         """`former`: the inputs of one call that it had before. CandidateEnded where the side fails."""
         spent = self._spent
-        with spent.on("warm"):
-            tree = side.arena.give_all(former)[0]
-            self._called(side, tree)
+        if self.shortest < WARMED_BELOW:
+            with spent.on("warm"):
+                self._called(side, side.arena.give_all(former)[0])
         with spent.on("give"):
             first, *more = side.arena.give_all(given)
             side.arena.poison(_POISON)
