@@ -26,9 +26,9 @@ from kvstore.memory.agent import agent, installed
 from kvstore.memory.nixl import RemoteMapping
 from kvstore.wire import PACKET
 from tests.kvstore.engines import free_port
-from tests.kvstore.service import hello
+from tests.kvstore.fake_engine import GEOMETRY, FakeEngine, key
+from tests.kvstore.service import hello, until
 from tests.kvstore.test_service import Process, all_of_it, eventually, whole, working
-from tests.kvstore.test_transfers import GEOMETRY, FakeEngine, key, until
 
 needs_nixl = pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install 'specgen[nixl]'")
 TOKEN = "only-for-tests"

@@ -1,12 +1,10 @@
-"""The engine's side without an engine: what the scheduler asks and what a worker copies, over a real pool."""
+"""What the scheduler asks and what a worker copies, over a real pool, without an engine."""
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,159 +12,14 @@ import pytest
 from kvstore.checksum import checksums
 from kvstore.desk import Session
 from kvstore.engine.config import TierConfig, read, transfer_config
-from kvstore.engine.copier import Bools, Copy, Places
-from kvstore.engine.host import Bytes, HostCopier
-from kvstore.engine.remote import RemoteCopier, host_buffer
-from kvstore.engine.slots import Ints, Slots
-from kvstore.engine.tier import Tier
+from kvstore.engine.copier import Copy, Places
+from kvstore.engine.host import HostCopier
+from kvstore.engine.slots import Ints
 from kvstore.engine.transfers import Transfers
-from kvstore.geometry import Geometry, Space
+from kvstore.geometry import Space
 from kvstore.wire import Hello
+from tests.kvstore.fake_engine import CHUNK, GEOMETRY, FakeEngine, content, key, stored
 from tests.kvstore.service import PoolService, pool_service, until
-
-WIDTHS = (96, 160)
-GEOMETRY = Geometry(layout="test", dtype="float32", tokens=16, payload=sum(WIDTHS))
-PAGES = 8
-CHUNK = PAGES * GEOMETRY.page_bytes
-BLOCKS = 24
-
-
-def content(key: bytes) -> Bytes:
-    return np.random.default_rng(list(key)).integers(0, 256, GEOMETRY.payload, dtype=np.uint8)
-
-
-def key(number: int) -> bytes:
-    return number.to_bytes(4, "big") * 9
-
-
-HELD = [key(number) for number in range(10)]
-
-
-class Queued:
-    """A copy that is made when the device comes to it. Who waits for it wakes later."""
-
-    def __init__(self, copy: Callable[[], Copy], done: threading.Event, wakes: threading.Event) -> None:
-        self._copy = copy
-        self._done = done
-        self._wakes = wakes
-
-    def ready(self) -> bool:
-        return self._done.is_set()
-
-    def wait(self) -> None:
-        assert self._done.wait(60) and self._wakes.wait(60)
-
-    def result(self) -> Bools:
-        assert self._done.wait(60)
-        return self._copy().result()
-
-
-class Queueing(HostCopier):
-    """Its loads are queued. `queued_by` names the threads that did; the device comes to the next ones as `gates` open,
-    and to others at once."""
-
-    queues = True
-    slice_bytes = 3 * GEOMETRY.payload
-
-    def __init__(self, regions: Sequence[Bytes]) -> None:
-        super().__init__(regions, GEOMETRY, 0)
-        self.queued_by: list[str] = []
-        self.gates: list[threading.Event] = []
-        self.wakes = opened()
-
-    def load(self, blocks: Ints, places: Places, mark: None) -> Copy:
-        self.queued_by.append(threading.current_thread().name)
-        gate = self.gates.pop(0) if self.gates else opened()
-        return Queued(partial(super().load, blocks, places, mark), gate, self.wakes)
-
-
-def opened() -> threading.Event:
-    gate = threading.Event()
-    gate.set()
-    return gate
-
-
-class FakeEngine:
-    """Blocks of KV in two regions, a tier and a worker, without what computes. With `queues` a load only queues."""
-
-    def __init__(self, folder: Path, name: str, tenant: str = "", *, queues: bool = False) -> None:
-        self.regions = [np.zeros((BLOCKS, width), dtype=np.uint8) for width in WIDTHS]
-        config = TierConfig(sockets=str(folder), min_load_tokens=0, timeout_seconds=5.0, retry_seconds=0.02)
-        space = Space(model="m", tenant=tenant)
-        self.tier = Tier(config, Hello(role="manager", engine=name, space=space, geometry=GEOMETRY))
-        hello = Hello(role="worker", engine=name, space=space, geometry=GEOMETRY, shape="two")
-        store, load = [
-            RemoteCopier(HostCopier(self.regions, GEOMETRY, 0), GEOMETRY, 0, host_buffer, None) for _ in range(2)
-        ]
-        self.transfers = Transfers(folder, hello, store, Queueing(self.regions) if queues else load)
-        self.jobs = 0
-
-    def connected(self) -> bool:
-        """Whether the worker can copy; the service counts it a little earlier, when it has sent its welcome."""
-        pools = self.transfers._pools.values()
-        return bool(pools) and all(pool._line is not None for pool in pools)
-
-    def fill(self, block: int, data: Bytes) -> None:
-        first, second = np.split(data, [WIDTHS[0]])
-        self.regions[0][block], self.regions[1][block] = first, second
-
-    def block(self, block: int) -> Bytes:
-        return np.concatenate([region[block] for region in self.regions])
-
-    def store(self, request: str, keys: list[bytes]) -> int:
-        """Compute the blocks and store what the tier wants; how many."""
-        granted = self.tier.reserve(request, keys)
-        for number, name in enumerate(granted.keys):
-            self.fill(number, content(name))
-        self._run("store", len(granted.keys), granted.slots)
-        return len(granted.keys)
-
-    def load(self, request: str, keys: list[bytes]) -> tuple[int, int]:
-        """Load what can be found; (loaded, failed). A block that counts as loaded must be the right one."""
-        count = self.tier.find(request, keys, 0)
-        slots = self.tier.pin(keys[:count])
-        for region in self.regions:
-            region[:] = 0
-        failed = self._run("load", count, slots)
-        for number, name in enumerate(keys[:count]):
-            if number not in failed:
-                assert np.array_equal(self.block(number), content(name)), "a wrong block"
-        return count - len(failed), len(failed)
-
-    def _run(self, direction: str, count: int, slots: Slots) -> set[int]:
-        self.jobs += 1
-        self.transfers.submit(self.jobs, direction, list(range(count)), slots)  # type: ignore[arg-type]
-        self.transfers.wait([self.jobs])
-        assert [done.id for done in self.transfers.finished()] == [self.jobs]
-        return self.transfers.take_failed()
-
-    def close(self) -> None:
-        self.tier.close()
-        self.transfers.close()
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[PoolService]:
-    with pool_service(tmp_path / "kv/cpu.sock", chunks=2, chunk_bytes=CHUNK) as made:
-        yield made
-
-
-@pytest.fixture
-def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
-    engines: list[FakeEngine] = []
-
-    def start(name: str, tenant: str = "", *, queues: bool = False) -> FakeEngine:
-        engines.append(FakeEngine(service.path.parent, name, tenant, queues=queues))
-        until(engines[-1].connected)
-        return engines[-1]
-
-    yield start
-    for engine in engines:
-        engine.close()
-
-
-def stored(service: PoolService, blocks: int) -> None:
-    until(lambda: service.call(service.pool.blocks) == blocks)
 
 
 def test_blocks_travel_from_one_engine_to_another(service: PoolService, make: Callable[..., FakeEngine]) -> None:
@@ -201,59 +54,6 @@ def test_jobs_that_wait_are_copied_together(service: PoolService, make: Callable
     assert sorted(done.id for done in a.transfers.finished()) == [0, 1, 2]
     stored(service, 3)
     assert b.load("s", keys) == (3, 0)
-
-
-@pytest.fixture
-def queueing(service: PoolService, make: Callable[..., FakeEngine]) -> tuple[FakeEngine, Queueing]:
-    """An engine that has loaded `HELD` before, so that all chunks are mapped."""
-    a, b = make("a"), make("b", queues=True)
-    a.store("r", HELD)
-    stored(service, len(HELD))
-    assert b.load("s", HELD) == (len(HELD), 0)
-    copier = b.transfers._lanes["load"].copier
-    assert isinstance(copier, Queueing)
-    until(lambda: b.transfers._lanes["load"].idle)
-    copier.queued_by.clear()
-    return b, copier
-
-
-def test_a_load_that_waits_for_nothing_is_the_engines_own_threads(queueing: tuple[FakeEngine, Queueing]) -> None:
-    """Two pieces under way, then the third, while the other thread has not woken from the first."""
-    b, copier = queueing
-    copier.gates = [threading.Event() for _ in range(3)]
-    copier.wakes = threading.Event()
-    gates, here = list(copier.gates), threading.current_thread().name
-    b.transfers.submit(101, "load", range(8), b.tier.pin(HELD[:8]))
-    assert copier.queued_by == [here] * 2
-    assert b.transfers.finished() == []
-    for gate in gates:
-        gate.set()
-    assert [done.id for done in b.transfers.finished()] == [101]
-    assert copier.queued_by == [here] * 3
-    copier.wakes.set()
-    assert not b.transfers.take_failed()
-    assert all(np.array_equal(b.block(number), content(HELD[number])) for number in range(8))
-
-
-def test_a_load_that_the_engine_does_not_ask_for_ends_all_the_same(queueing: tuple[FakeEngine, Queueing]) -> None:
-    """And what it had mapped is given back."""
-    b, _ = queueing
-    b.transfers.submit(101, "load", range(8), b.tier.pin(HELD[:8]))
-    b.transfers.wait([101])
-    until(lambda: not any(b.transfers._pools["cpu"]._users.values()))
-    assert [done.id for done in b.transfers.finished()] == [101]
-
-
-def test_a_load_behind_another_is_left_to_the_thread(queueing: tuple[FakeEngine, Queueing]) -> None:
-    b, copier = queueing
-    copier.gates = [gate := threading.Event()]
-    b.transfers.submit(101, "load", range(3), b.tier.pin(HELD[:3]))
-    b.transfers.submit(102, "load", range(3, 6), b.tier.pin(HELD[:3]))
-    gate.set()
-    b.transfers.wait([101, 102])
-    assert copier.queued_by == [threading.current_thread().name, "kv-load"]
-    assert [done.id for done in b.transfers.finished()] == [101, 102] and not b.transfers.take_failed()
-    assert all(np.array_equal(b.block(number), content(HELD[number % 3])) for number in range(6))
 
 
 def test_a_damaged_page_is_noticed_and_dropped(service: PoolService, make: Callable[..., FakeEngine]) -> None:

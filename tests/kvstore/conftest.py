@@ -1,0 +1,30 @@
+"""A pool and engines without engines over it."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kvstore.fake_engine import CHUNK, FakeEngine
+from tests.kvstore.service import PoolService, pool_service, until
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[PoolService]:
+    with pool_service(tmp_path / "kv/cpu.sock", chunks=2, chunk_bytes=CHUNK) as made:
+        yield made
+
+
+@pytest.fixture
+def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
+    engines: list[FakeEngine] = []
+
+    def start(name: str, tenant: str = "", *, queues: bool = False) -> FakeEngine:
+        engines.append(FakeEngine(service.path.parent, name, tenant, queues=queues))
+        until(engines[-1].connected)
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
