@@ -49,7 +49,7 @@ class Copy(Protocol):
         """Until it is done; any thread may."""
 
     def result(self) -> Bools:
-        """Which of its blocks are what they should be. Waits; called once."""
+        """Which of its blocks are what they should be. Waits; called once, and what the copy used is free then."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class RemoteCopier:
         if not _remote(places):
             return self._inner.store(blocks, places, mark)
         for some, theirs, ours in self._slices(blocks, places):
-            self._inner.store(some, ours, mark).wait()
+            self._inner.store(some, ours, mark).result()
             self._move("WRITE", ours, theirs)
         return Copied(np.ones(len(places), dtype=bool))
 

@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from common.bus import Bus, Server
 from common.messages import PREFIX, PoolReleased
 from common.worker.memory import NoRoom
 from kvstore.address import BadAddress, parse, read_address
+from kvstore.engine.copier import Bools, Copied, Copy
+from kvstore.engine.host import HostCopier
 from kvstore.engine.remote import host_buffer
 from kvstore.frames import Frames, framed
 from kvstore.line import Line, SessionRefused
@@ -118,6 +121,36 @@ def test_more_pages_than_the_buffer_holds_go_one_part_after_the_other(engines: t
     keys = [key(n) for n in range(100, 110)]
     store(a, keys)
     assert b.load("s", keys) == (10, 0)
+
+
+@needs_nixl
+def test_what_a_copy_through_the_buffer_used_is_free_again(
+    engines: tuple[FakeEngine, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, _ = engines
+    made: list[Copy] = []
+    ended: list[Copy] = []
+    for name in ("store", "load"):
+        monkeypatch.setattr(HostCopier, name, noted(getattr(HostCopier, name), made, ended))
+    keys = [key(n) for n in range(300, 304)]
+    store(a, keys)
+    assert a.load("s", keys) == (4, 0)
+    assert made and made == ended
+
+
+def noted(copy: Callable[..., Copy], made: list[Copy], ended: list[Copy]) -> Callable[..., Copy]:
+    """The same, which notes its copies as they are made and as their result is taken."""
+
+    class Noted(Copied):
+        def result(self) -> Bools:
+            ended.append(self)
+            return super().result()
+
+    def noting(*arguments: Any) -> Copy:
+        made.append(Noted(copy(*arguments).result()))
+        return made[-1]
+
+    return noting
 
 
 @needs_nixl
