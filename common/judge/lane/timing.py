@@ -1,7 +1,8 @@
 """Pairs of timed calls, candidate against reference, in processes pinned and limited alike, on new inputs each time.
 
-The judge's clock runs from the order to the moment it holds the outputs. While one side runs the other is frozen; both
-are while inputs are written, so that nothing can be computed ahead. Every timed output is checked.
+The judge's clock runs from the order to the moment it holds the outputs, on a GPU from the word to go until the process
+says that it is over. While one side runs the other is frozen. On a CPU both are while inputs are written, so that
+nothing can be computed ahead; on a GPU it would show in what surrounds the window. Every timed output is checked.
 """
 from __future__ import annotations
 
@@ -147,7 +148,7 @@ class Timing:
                         done, seconds, _ = side.call(side.arena.give(inputs))
                 took.append(seconds)
                 side.freeze()
-        self.inputs, self._timer.shortest = inputs, min(took)
+        self.inputs, least = inputs, min(took)
         (returned,) = receive(self._reference.arena, done, self.expected)
         if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
@@ -157,6 +158,7 @@ class Timing:
             free, _ = torch.cuda.mem_get_info(self._known.device)
             with self._spent.on("lengthen"):
                 self._lengthen(series_length(least, sum(needed), free), needed)
+        self._timer.shortest = least
 
     def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
         """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs."""

@@ -46,7 +46,7 @@ class Timer:
 
     def __init__(self, expected: Expected, governor: Governor | None, spent: Spent) -> None:
         self.shortest = 0.0
-        """Seconds of a call of the faster side, about."""
+        """Seconds of a call of the faster side, about; on a GPU without the path, which is longer than many."""
         self._expected = expected
         self._governor = governor
         self._spent = spent
