@@ -56,11 +56,9 @@ class Copying:
 
     def ready(self) -> bool:
         """Whether `end` would not wait; so it is where the copy broke, which `end` tells."""
-        try:
+        with self._caught():
             return self._copy is None or self._copy.ready()
-        except Exception:
-            log.exception("KV pool %s: a copy of %d blocks broke", self._piece.pool, len(self._piece.blocks))
-            return True
+        return True
 
     def wait(self) -> None:
         with self._caught():

@@ -65,7 +65,7 @@ class Arena(ABC):
 
     @abstractmethod
     def deliver(self) -> None:
-        """With the clock running, before the candidate's process is told that there are inputs."""
+        """Before the candidate's process is told that there are inputs; with the clock running, unless `apart`."""
 
     def _write(self) -> None:
         self._inputs().copy_(self._given.bytes)
@@ -86,7 +86,8 @@ class Arena(ABC):
         self._outputs().fill_(byte)
 
     def take(self) -> None:
-        """Copy all outputs to where the candidate cannot change them. Its end is the end of a timed window."""
+        """Copy all outputs to where the candidate cannot change them. Its end is the end of a timed window, unless
+        `apart`."""
         self._taken.copy_(self._outputs())
 
     def _outputs(self) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """What surrounds a window on a GPU: the judge's own copies of inputs before it and of outputs after it. Pure.
 
 They are not on the clock that counts: they take several times as long as many kernels and vary by as much. But a kernel
-that runs on while its process says it is done, or while it is frozen, holds them up, since the contexts on a device
-take turns. So they are timed as well, on both sides: the same bytes in the same pair. By what the candidate's take
-longer than the reference's, beyond doubt, its own time is longer.
+that begins before its process is told to go, or runs on when that says it is done, holds them up, since the contexts on
+a device take turns. So they are timed as well, on both sides: the same bytes in the same pair. By what the candidate's
+take longer than the reference's, beyond doubt, its own time is longer.
 """
 from __future__ import annotations
 

@@ -41,7 +41,6 @@ class DeviceArena(Arena):
         torch.cuda.synchronize(self._device)
 
     def take(self) -> None:
-        """Copy all outputs to where the candidate cannot change them. Its end is the end of a timed window."""
         super().take()
         torch.cuda.synchronize(self._device)
 

@@ -1,8 +1,8 @@
 """How many calls one timed window holds.
 
-On a GPU a window's path (waking the process, two copies across, turns of two contexts) takes about a millisecond and
-varies by a tenth of that, more than many kernels take. So a window holds a series of calls, each on inputs of its own
-and with outputs of its own, all of them kept and checked; the path is measured with a series of empty calls.
+On a GPU a window's path (the word to the process and back, outputs copied to their places, turns of two contexts)
+varies by more than many kernels take. So a window holds a series of calls, each on inputs of its own and with outputs
+of its own, all of them kept and checked; the path is measured with a series of empty calls.
 """
 from __future__ import annotations
 
