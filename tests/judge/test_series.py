@@ -155,7 +155,7 @@ async def test_an_interval_below_the_bar_is_not_made_narrower(
             assert timing.run(bar).pairs == pairs
 
 
-@pytest.mark.parametrize(("change", "number"), zip(_CHANGES, [0, 3, 0, 3, 3], strict=True))
+@pytest.mark.parametrize(("change", "number"), list(zip(_CHANGES, [0, 3, 0, 3, 3], strict=True)))
 async def test_every_call_of_a_timed_series_is_checked(
     judge_settings: JudgeSettings, device: Device, change: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
