@@ -4,8 +4,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from common.judge.lane.agreement import Clocks, counted, disagreement
+from common.judge.lane.agreement import Clocks, counted, disagreement, read_clocks
 from common.judge.lane.around import excess
+from common.judge.lane.blocks import Block, Empty
 from common.judge.lane.limits import Limits, sentence
 from common.judge.lane.paired import Pair
 from common.judge.lane.roofline import bandwidth, cache_bytes, floor_seconds, operations
@@ -20,14 +21,14 @@ MEASURED = Measurement(
 @pytest.mark.parametrize(
     ("clocks", "words"),
     [
-        (Clocks(judge=2e-3, quartile=2e-3, process=2e-3, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=2e-3, quartile=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=2e-3, quartile=2e-3, process=0.0, spread=1e-5, floor=0.0), "says 0 ms a call, the judge's 2 ms"),
-        (Clocks(judge=2e-5, quartile=2e-5, process=0.0, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=6e-3, quartile=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
-        (Clocks(judge=2e-3, quartile=2e-3, process=2e-3, spread=1e-5, floor=2.5e-3), "less than 2.5 ms"),
-        (Clocks(judge=1e-3, quartile=1e-3, process=3e-3, spread=1e-5, floor=2.5e-3), ""),
-        (Clocks(judge=1e-3, quartile=1e-3, process=1e-3, around=2e-3, spread=1e-5, floor=2.5e-3), ""),
+        (Clocks(judge=2e-3, least=2e-3, process=2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, least=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, least=2e-3, process=0.0, spread=1e-5, floor=0.0), "says 0 ms a call, the judge's 2 ms"),
+        (Clocks(judge=2e-5, least=2e-5, process=0.0, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=6e-3, least=2e-3, process=1.2e-3, spread=1e-5, floor=0.0), ""),
+        (Clocks(judge=2e-3, least=2e-3, process=2e-3, spread=1e-5, floor=2.5e-3), "less than 2.5 ms"),
+        (Clocks(judge=1e-3, least=1e-3, process=3e-3, spread=1e-5, floor=2.5e-3), ""),
+        (Clocks(judge=1e-3, least=1e-3, process=1e-3, around=2e-3, spread=1e-5, floor=2.5e-3), ""),
     ],
     ids=[
         "agree", "partly the path", "false", "too short to tell", "waits to be run", "below the floor", "slower",
@@ -38,9 +39,25 @@ def test_what_cannot_be_is_said(clocks: Clocks, words: str) -> None:
     assert words in disagreement(clocks) and bool(words) == bool(disagreement(clocks))
 
 
+@pytest.mark.parametrize(("undisturbed", "accused"), [(1, False), (0, True)])
+def test_a_host_that_holds_up_most_windows_accuses_nobody(undisturbed: int, accused: bool) -> None:
+    """Whoever lies does so in every window."""
+    path = [Empty(1e-4, 1e-6), Empty(1.1e-4, 1e-6)]
+    seconds = [2e-4] * undisturbed + [5e-3] * (8 - undisturbed)
+    blocks = [Block(Pair(2e-4, s), Pair(0.0, 0.0), Pair(1e-4, 1e-4), path, path, False) for s in seconds]
+    assert bool(disagreement(read_clocks(4.9e-3, blocks, floor=0.0))) is accused
+
+
+def test_a_host_that_holds_up_every_window_accuses_nobody() -> None:
+    """The reference's honest process does not see what holds it up either."""
+    path = [Empty(1e-4, 1e-6), Empty(1.1e-4, 1e-6)]
+    blocks = [Block(Pair(5e-3, 5e-3), Pair(0.0, 0.0), Pair(1e-4, 1e-4), path, path, True)] * 8
+    assert not disagreement(read_clocks(4.9e-3, blocks, floor=0.0))
+
+
 def test_the_slower_clock_counts() -> None:
-    assert counted(MEASURED, Clocks(judge=2e-3, quartile=2e-3, process=2.1e-3, spread=1e-5, floor=0.0)) == MEASURED
-    slower = counted(MEASURED, Clocks(judge=2e-3, quartile=2e-3, process=4e-3, spread=1e-5, floor=0.0))
+    assert counted(MEASURED, Clocks(judge=2e-3, least=2e-3, process=2.1e-3, spread=1e-5, floor=0.0)) == MEASURED
+    slower = counted(MEASURED, Clocks(judge=2e-3, least=2e-3, process=4e-3, spread=1e-5, floor=0.0))
     assert (slower.speedup, slower.low, slower.high, slower.candidate_ms) == (1.5, 1.4, 1.6, 4.0)
     assert slower.reference_ms == MEASURED.reference_ms
 

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -30,15 +30,14 @@ from common.judge.check import (
     to_feedback,
 )
 from common.judge.faults import JudgeFault
-from common.judge.lane.agreement import Clocks, counted, disagreement
-from common.judge.lane.around import excess
+from common.judge.lane.agreement import counted, disagreement, read_clocks
 from common.judge.lane.blocks import Block, Blocks
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.clocks import Sides
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.nvml import Governor
-from common.judge.lane.paired import STEP, Pair, measure, missing, net
+from common.judge.lane.paired import STEP, Pair, measure, missing
 from common.judge.lane.parcel import Parcel, inline, input_bytes, output_bytes, parcel
 from common.judge.lane.receive import Received, receive
 from common.judge.lane.roofline import floor_seconds
@@ -114,18 +113,8 @@ class Timing:
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
-        kept = self.blocks.kept()
-        empty = [call.seconds for block in kept for call in block.reference_path]
-        path, quarters = median(empty), quantiles(empty, n=4)
-        own_path = median(call.span for block in kept for call in block.candidate_path)
-        clocks = Clocks(
-            judge=1e-3 * measurement.candidate_ms,
-            quartile=quantiles((net(block.pair.candidate, path) for block in kept), n=4)[0],
-            process=median(block.spans.candidate for block in kept) - own_path,
-            around=excess([block.around for block in kept]),
-            spread=quarters[2] - quarters[0],
-            floor=floor_seconds(output_bytes(self.expected.eager), self._known.device),
-        )
+        floor = floor_seconds(output_bytes(self.expected.eager), self._known.device)
+        clocks = read_clocks(1e-3 * measurement.candidate_ms, self.blocks.kept(), floor)
         if problem := disagreement(clocks):
             evidence = {"clocks": clocks._asdict(), **self.record()}
             raise CandidateEnded(Outcome.CHEATED, Feedback(summary=problem), evidence)
