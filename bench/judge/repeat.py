@@ -4,9 +4,10 @@ Tasks bound by memory and by arithmetic are sized to about 10 us, 50 us and 1 ms
 10 ms). In each of `--processes` rounds a new judge, and in it a new process for each candidate, measures an honest
 kernel of every task, then eager against itself as often as `--aa` and the time allow. Of the kernels' speedups over the
 rounds it tells the coefficient of variation (standard deviation of the sample over the mean); of the A/A runs, how many
-intervals cover 1. `--seconds` is divided equally among the rounds and cuts A/A runs first. Prints JSON, and writes it
-to $OUT/repeat.json after each round where OUT is set. What a figure may take is the judge's:
-SPECGEN_JUDGE_TIME_SECONDS.
+intervals cover 1; of each figure, what its windows are made of (`parts.py`) and where its seconds went.
+
+`--seconds` is divided equally among the rounds and cuts A/A runs first. Prints JSON, and writes it to $OUT/repeat.json
+after each round where OUT is set. What a figure may take is the judge's: SPECGEN_JUDGE_TIME_SECONDS.
 """
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from bench.judge.parts import parts
 from bench.judge.sized import Sized, sized
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
@@ -84,7 +86,7 @@ def _figure(judged: Judgement) -> dict[str, Any]:
         "reference_ms": measured.reference_ms, "candidate_ms": measured.candidate_ms,
         "calls_a_window": judged.record["calls_a_window"], "labels": list(judged.labels),
         "disturbed": len(judged.record["disturbed"]), "throttled": len(judged.record["throttled"]),
-        "clocks": judged.record.get("clocks"),
+        "clocks": judged.record.get("clocks"), "parts_us": parts(judged.record), "spent": judged.record["spent"],
     }
 
 

@@ -46,7 +46,7 @@ def engine(options: argparse.Namespace) -> tuple[Host, dict[str, str]]:
         "--gpu-memory-utilization", ALONE if apart else SHARED, *kv,
     )
     return Host(model=options.model, python=find(""), args=args), env | {
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, seen))
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, seen))
     }
 
 

@@ -55,6 +55,8 @@ def test_the_pool_lends_what_the_judges_have_and_the_engine_sees_it() -> None:
     visible = {name: str(env[key]) for name, env in environments.items() if key in env}
     assert visible["kvstore-gpu"] == visible["validator-gpu"] == visible["profiler-gpu"]
     assert visible["vllm-kv"].split(",") == [visible["vllm"], visible["kvstore-gpu"]]
+    for name in visible:
+        assert environments[name]["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "a number names the same GPU everywhere"
     assert services()["kvstore-gpu"]["user"] == "0:0" and "user" not in services()["vllm-kv"]
 
 

@@ -54,7 +54,8 @@ def test_the_environment_fits_the_host() -> None:
     settings = EngineSettings(model="m", kv_gib=2, devices=(1, 3))
     assert environment(settings, cpu=True, local=True) == {
         "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2",
-        "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "CUDA_VISIBLE_DEVICES": "1,3",
+        "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,3",
     }
     assert set(environment(EngineSettings(), cpu=False, local=False)) == {"VLLM_NO_USAGE_STATS"}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.judge.parts import parts
 from bench.judge.repeat import coverage, shares, variation
 
 
@@ -33,6 +34,18 @@ def test_runs_are_dealt_evenly_to_rounds_and_cases(total: int, cases: int, round
     assert max(in_cases) - min(in_cases) <= 1, in_cases
 
 
+def test_a_figure_is_told_by_its_parts() -> None:
+    record = {
+        "pairs_ms": [(2.0, 1.0), (2.0, 1.1), (2.4, 1.2)], "spans_ms": [(1.9, 0.9)] * 3, "around_ms": [(0.0, 0.0)] * 3,
+        "path_ms": [0.1],
+    }
+    assert parts(record) == {
+        "window": {"median": [2000.0, 1100.0], "spread": [400.0, 200.0]},
+        "span": {"median": [1900.0, 900.0], "spread": [0.0, 0.0]},
+        "around": {"median": [0.0, 0.0], "spread": [0.0, 0.0]}, "path": {"median": [100.0], "spread": [0.0]},
+    }
+
+
 def test_two_rounds_on_a_cpu(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.judge.repeat", "--device", "cpu", "--processes", "2", "--aa", "2",
                "--us", "200", "--bounds", "memory", "--seconds", "120"]
@@ -45,4 +58,5 @@ def test_two_rounds_on_a_cpu(tmp_path: Path) -> None:
     assert case["kernel"]["coefficient_of_variation"] >= 0.0
     assert found["aa"]["runs"] == 2
     assert all(row["speedup"] > 0 and row["low"] <= row["high"] for row in found["rows"])
+    assert all(row["parts_us"]["span"]["median"][0] > 0 and row["spent"]["timed"] > 0 for row in found["rows"])
     assert json.loads((tmp_path / "repeat.json").read_text())["cases"] == found["cases"]
