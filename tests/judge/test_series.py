@@ -13,13 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from common.devices import Device
 from common.judge import JudgeSettings
 from common.judge.lane.arena import HostArena
+from common.judge.lane.candidate import Candidate
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.parcel import inline, input_bytes, output_bytes, parcel
 from common.judge.lane.series import MOST, series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.tasks import KnownTask
 from common.judge.lane.timing import Timing
-from common.judge.lane.turn import WARMED_BELOW
+from common.judge.lane.turn import LONG, WARMED_BELOW
 from common.judge.tree import pack
 from common.messages import Outcome, TaskSource
 from tests.judge.direct import bench_for, candidate_on
@@ -113,7 +114,7 @@ def windows_of(
     """A timing whose windows hold so many calls, each side's after one that warms caches."""
     with timing_of(bench, device, task, source) as timing:
         timing._prepare()
-        timing._timer.shortest = 0.0
+        timing._timer.alone = dict.fromkeys(timing._timer.alone, 0.0)
         timing._lengthen(calls, (room, room))
         yield timing
 
@@ -133,15 +134,33 @@ async def test_a_right_series_is_timed_and_its_seconds_are_told(
             assert all(seconds >= 0 for seconds in spent.values())
 
 
-@pytest.mark.parametrize("seconds", [WARMED_BELOW / 2, WARMED_BELOW])
+@pytest.mark.parametrize(
+    ("candidate", "reference", "warmed"),
+    [
+        (WARMED_BELOW / 2, WARMED_BELOW / 2, [True, True]), (WARMED_BELOW, WARMED_BELOW, [False, False]),
+        (WARMED_BELOW / 2, LONG / 2, [True, True]), (WARMED_BELOW / 2, LONG, [True, False]),
+    ],
+    ids=["short", "neither short", "one short", "one long"],
+)
 async def test_only_short_calls_are_preceded_by_one_that_warms_caches(
-    judge_settings: JudgeSettings, device: Device, seconds: float
+    judge_settings: JudgeSettings, device: Device, candidate: float, reference: float, warmed: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    called: list[Candidate] = []
+    untouched = Candidate.call
     async with bench_for(judge_settings) as bench:
         with windows_of(bench, device, MANY, changing(-9, "pass"), 1) as timing:
-            timing._timer.shortest = seconds
-            timing._block(1)
-            assert ("warm" in timing.record()["spent"]) is (seconds < WARMED_BELOW)
+            sides = [timing._candidate, timing._reference]
+            timing._timer.alone = dict(zip(sides, (candidate, reference), strict=True))
+
+            def call(side: Candidate, *args: Any, **options: Any) -> Any:
+                called.append(side)
+                return untouched(side, *args, **options)
+
+            monkeypatch.setattr(Candidate, "call", call)
+            block = timing._block(1)
+            assert [called.count(side) - 1 - len(block.candidate_path) for side in sides] == warmed
+            assert ("warm" in timing.record()["spent"]) is any(warmed)
 
 
 @pytest.mark.parametrize(("bar", "pairs"), [(0.0, 12), (1e9, 8)])

@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from statistics import NormalDist, median
 from typing import NamedTuple
 
+import numpy as np
+
 from common.messages.judgement import Measurement
 
 RESAMPLES = 1000
@@ -67,12 +69,15 @@ def _ratio(pairs: Sequence[Pair], path: float) -> float:
 def _interval(
     pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random
 ) -> tuple[float, float]:
-    drawn = sorted(
-        _ratio(rng.choices(pairs, k=len(pairs)), median(rng.choices(empty, k=len(empty))) if empty else 0.0)
-        for _ in range(RESAMPLES)
-    )
+    draw = np.random.default_rng(rng.getrandbits(64)).integers
+    paths = np.zeros((RESAMPLES, 1))
+    if empty:
+        paths = np.median(np.array(empty)[draw(len(empty), size=(RESAMPLES, len(empty)))], axis=1, keepdims=True)
+    times = np.array(pairs)[draw(len(pairs), size=(RESAMPLES, len(pairs)))]
+    nets = np.maximum(times - paths[:, :, None], LEAST_SHARE * times)
+    drawn = np.sort(np.median(nets[:, :, 0] / nets[:, :, 1], axis=1))
     cut = int(tail(confidence, len(pairs)) * RESAMPLES)
-    return drawn[cut], drawn[-1 - cut]
+    return float(drawn[cut]), float(drawn[-1 - cut])
 
 
 def tail(confidence: float, count: int) -> float:

@@ -125,7 +125,7 @@ class Timing:
         case = self.expected.case
         inputs = make_inputs(self._known.module, case, self._known.device)
         needed = input_bytes(inputs), output_bytes(self.expected.eager)
-        took = []
+        alone: dict[Candidate, float] = {}
         arguments = pack(make_init_inputs(self._known.module, case), inline)
         for side in (self._candidate, self._reference):
             with self._blamed(side):
@@ -135,19 +135,19 @@ class Timing:
                 with self._spent.on("first"):
                     for _ in range(2):
                         done, seconds, _ = side.call(side.arena.give(inputs))
-                took.append(seconds)
+                alone[side] = seconds
                 side.freeze()
-        self.inputs, least = inputs, min(took)
+        self.inputs = inputs
         (returned,) = receive(self._reference.arena, done, self.expected)
         if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
         if self._known.device.type == "cuda":
             with self._spent.on("size"):
-                least = min(self._alone(side) for side in (self._candidate, self._reference))
+                alone = {side: self._alone(side) for side in alone}
             free, _ = torch.cuda.mem_get_info(self._known.device)
             with self._spent.on("lengthen"):
-                self._lengthen(series_length(least, sum(needed), free), needed)
-        self._timer.shortest = least
+                self._lengthen(series_length(min(alone.values()), sum(needed), free), needed)
+        self._timer.alone = alone
 
     def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
         """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs."""

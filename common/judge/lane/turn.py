@@ -1,6 +1,7 @@
 """One side's turn in a pair: a call to warm up, the timed ones on new inputs, and empty ones for the path's time.
 
-The side is frozen but while it is called. Whoever's turn it is, the same is done to it in the same order.
+The side is frozen but while it is called. Whoever's turn it is, the same is done to it in the same order, but that a
+long call is not warmed up for.
 """
 from __future__ import annotations
 
@@ -24,8 +25,10 @@ _POISON = 0xFF
 _EMPTY_CALLS = 2
 """Calls a turn that return what is there already."""
 WARMED_BELOW = 2e-3
-"""Seconds of a call: for a longer one, what caches lost while the other side ran (some tens of microseconds) is
-nothing, and a call to warm them up would double what a turn takes."""
+"""Seconds of the faster side's call: where both take longer, what caches lost while the other ran (some tens of
+microseconds) is nothing, and a call to warm them up would double what a turn takes."""
+LONG = 5e-3
+"""Seconds of a call: so long a one is not warmed up for, however short the other side's: it is below 1 % of it."""
 
 
 class Turn(NamedTuple):
@@ -45,8 +48,8 @@ class Timer:
     """Takes turns. What each call returns is of the form of `expected`."""
 
     def __init__(self, expected: Expected, governor: Governor | None, spent: Spent) -> None:
-        self.shortest = 0.0
-        """Seconds of a call of the faster side, about; on a GPU without the path, which is longer than many."""
+        self.alone: dict[Candidate, float] = {}
+        """About how many seconds a call of each side takes; on a GPU without the path, which is longer than many."""
         self._expected = expected
         self._governor = governor
         self._spent = spent
@@ -55,7 +58,7 @@ class Timer:
     def turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
         """`former`: the inputs of one call that it had before. CandidateEnded where the side fails."""
         spent = self._spent
-        if self.shortest < WARMED_BELOW:
+        if self._warmed(side):
             with spent.on("warm"):
                 self._called(side, side.arena.give_all(former)[0])
         with spent.on("give"):
@@ -77,6 +80,9 @@ class Timer:
             seconds=seconds / calls, around=around / calls, span=done.span / calls, results=results,
             disturbed=disturbed(waited, seconds), window=Window(before, after) if before and after else None, path=path,
         )
+
+    def _warmed(self, side: Candidate) -> bool:
+        return min(self.alone.values()) < WARMED_BELOW and self.alone[side] < LONG
 
     def _called(self, side: Candidate, first: Tree, more: list[Tree] | None = None, *, empty: bool = False) -> Answered:
         answered = side.call(first, more=more or (), thaw=True, empty=empty)
