@@ -72,10 +72,17 @@ def test_what_goes_on_around_the_window_counts() -> None:
 
 
 def test_what_may_be_chance_does_not_count() -> None:
-    varied = [Pair(1e-3, 1e-3 + 1e-4 * offset) for offset in (-3, -2, -1, 0, 1, 2, 3, 4, 5, -4)]
+    offsets = (-3, -2, -1, 0, 1, 2, 3, 4, 5, -4)
+    varied = [Pair(1e-3 + 1e-4 * mine, 1e-3 + 1e-4 * its) for mine, its in zip(offsets[::-1], offsets, strict=True)]
     assert excess(varied) == 0.0
     assert excess([Pair(1e-3, 5e-4)] * 5) == 0.0, "less is not a reason to count less"
     assert excess([Pair(0.0, 0.0)] * 5) == 0.0
+
+
+def test_a_candidate_does_not_choose_the_doubt() -> None:
+    """What it leaves running behind a window varies widely, so that its own scatter would hide it."""
+    hidden = [1e-3, 4e-3, 11e-3] * 4
+    assert excess([Pair(1e-4 + 5e-6 * (n % 3), 1e-4 + work) for n, work in enumerate(hidden)]) > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,12 @@ _DOUBT = 3.0
 
 def excess(around: Sequence[Pair]) -> float:
     """Seconds by which the candidate's windows were surrounded by more; 0 where that may be chance. `around`: seconds
-    of each pair, at least one."""
-    differences = [pair.candidate - pair.reference for pair in around]
-    middle = median(differences)
-    deviation = _SIGMA * median(abs(difference - middle) for difference in differences)
-    error = _EFFICIENCY * deviation / math.sqrt(len(differences))
+    of each pair, at least one.
+
+    What is chance the reference's alone say, for both sides: by scattering its own a candidate would choose its doubt.
+    """
+    middle = median(pair.candidate - pair.reference for pair in around)
+    usual = median(pair.reference for pair in around)
+    deviation = _SIGMA * math.sqrt(2) * median(abs(pair.reference - usual) for pair in around)
+    error = _EFFICIENCY * deviation / math.sqrt(len(around))
     return middle if middle > _DOUBT * error else 0.0
