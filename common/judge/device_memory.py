@@ -63,8 +63,12 @@ class DeviceMemory:
         size = -(-size // _granularity(index)) * _granularity(index)
         handle, descriptor = c_uint64(), c_int()
         _call("cuMemCreate", byref(handle), c_size_t(size), byref(_properties(index)), c_uint64(0))
-        _call("cuMemExportToShareableHandle", byref(descriptor), handle, c_int(_FILE_DESCRIPTOR), c_uint64(0))
-        return cls(handle.value, size, index), descriptor.value
+        try:
+            _call("cuMemExportToShareableHandle", byref(descriptor), handle, c_int(_FILE_DESCRIPTOR), c_uint64(0))
+            return cls(handle.value, size, index), descriptor.value
+        except BaseException:
+            _call("cuMemRelease", handle)
+            raise
 
     @classmethod
     def open(cls, descriptor: int, size: int, index: int) -> DeviceMemory:

@@ -27,7 +27,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     validate_seconds: float = 300.0
     """All of a validation."""
     profile_seconds: float = 300.0
-    """All of a profiling."""
+    """All pairs of a profiling: after so long those there are count, at least four."""
     memory_mib: int = 8192
     """Host memory of a candidate's processes together (beside inputs and outputs)."""
     processes: int = 256
@@ -40,7 +40,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Least number of timed pairs."""
     pairs_most: int = 40
     time_seconds: float = 2.0
-    """Budget of the timed pairs, at least `pairs` of them whatever they take."""
+    """Budget of the timed pairs, at least `pairs` of them, unless `profile_seconds` ends first."""
     target_width: float = 0.04
     """Stop timing once the interval is narrower than this share of the speedup; with 0 never for that."""
     confidence: float = 0.95

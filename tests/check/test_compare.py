@@ -77,9 +77,14 @@ def test_a_parameter_and_a_right_device_are_plain_tensors() -> None:
 
 def test_an_output_may_be_a_view_of_an_input_where_the_tasks_is() -> None:
     views = expect(written("return x.t()", "[torch.rand(8, 4)]"))
-    assert views.aliases == (True,)
+    assert views.aliases == (True,) and views.written == 0
     assert judge(views, eager(views), overlap="input") is None
     assert judge(views, eager(views), overlap="earlier output") is not None
+
+
+def test_repeated_elements_are_written_once() -> None:
+    repeated = expect(written("return (x + 1).expand(100, 8, 4)", "[torch.rand(8, 4)]"))
+    assert repeated.aliases == (False,) and repeated.written == 4 * 8 * 4
 
 
 def test_a_non_contiguous_result_is_right() -> None:

@@ -1,8 +1,9 @@
 """Several calls in one window, as a GPU's are timed: here on a CPU, where the protocol is the same."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -30,11 +31,16 @@ _FREE = 100 << 30
 
 
 def test_a_window_holds_as_many_calls_as_fill_it_and_fit() -> None:
-    assert series_length(1.0, 1 << 20, _FREE) == 1
-    assert series_length(1e-3, 1 << 20, _FREE) == 10
-    assert series_length(-1e-4, 1 << 20, _FREE) == MOST
-    assert series_length(1e-5, 1 << 30, _FREE) == 6
-    assert series_length(1e-5, 1 << 30, 1 << 30) == 1
+    assert series_length(1.0, 1.0, 1 << 20, _FREE) == 1
+    assert series_length(1e-3, 1e-3, 1 << 20, _FREE) == 10
+    assert series_length(-1e-4, 1e-5, 1 << 20, _FREE) == MOST
+    assert series_length(1e-5, 1e-5, 1 << 30, _FREE) == 6
+    assert series_length(1e-5, 1e-5, 1 << 30, 1 << 30) == 1
+
+
+def test_the_slower_sides_window_does_not_take_too_long() -> None:
+    assert series_length(1e-4, 1e-2, 1 << 20, _FREE) == 10
+    assert series_length(1e-5, 1.0, 1 << 20, _FREE) == 1
 
 
 async def test_each_call_of_a_series_has_inputs_and_outputs_of_its_own(
@@ -172,6 +178,40 @@ async def test_an_interval_below_the_bar_is_not_made_narrower(
     async with bench_for(wanted) as bench:
         with timing_of(bench, device, MANY, changing(-9, "pass")) as timing:
             assert timing.run(bar).pairs == pairs
+
+
+async def test_a_profile_that_takes_too_long_ends_with_the_pairs_it_has(
+    judge_settings: JudgeSettings, device: Device
+) -> None:
+    wanted = msgspec.structs.replace(judge_settings, pairs=12, pairs_most=12, profile_seconds=0.0)
+    async with bench_for(wanted) as bench:
+        with timing_of(bench, device, MANY, changing(-9, "pass")) as timing:
+            assert timing.run().pairs == 4
+
+
+@pytest.mark.parametrize(("floors", "accused"), [([1e9, 0.0], False), ([1e9, 1e9], True)])
+async def test_a_floor_is_measured_anew_before_anybody_is_accused(
+    judge_settings: JudgeSettings, device: Device, floors: list[float], accused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = msgspec.structs.replace(judge_settings, pairs=4, pairs_most=4)
+    measured = iter(floors)
+    monkeypatch.setattr(Timing, "_floor", lambda timing: next(measured))
+    async with bench_for(wanted) as bench:
+        refusal = pytest.raises(CandidateEnded, match="cannot be written") if accused else nullcontext()
+        with timing_of(bench, device, MANY, changing(-9, "pass")) as timing, refusal:
+            timing.run()
+
+
+def test_an_arena_without_room_for_what_it_takes_gives_its_own_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*size: Any, **options: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        HostArena(1 << 20, 1 << 20)
+    assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.mark.parametrize(("change", "number"), list(zip(_CHANGES, [0, 3, 0, 3, 3], strict=True)))

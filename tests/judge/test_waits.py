@@ -5,6 +5,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,24 @@ async def test_one_that_has_a_core_to_itself_was_not_disturbed() -> None:
 
 
 async def test_where_nothing_is_counted_nothing_waits(tmp_path: Path) -> None:
-    assert Waits(1, tmp_path).since() == 0.0
+    assert Waits(1, proc=tmp_path).since() == 0.0
+
+
+@pytest.mark.parametrize(("beside", "waited"), [(True, 0.0), (False, 0.02)])
+async def test_what_the_judge_takes_counts_only_where_it_is_in_the_way(
+    tmp_path: Path, beside: bool, waited: float
+) -> None:
+    """A process 2 below the warden 1, whose thread waits for 20 ms while the judge works for 30."""
+    for folder in ("1/task/1", "2/task/2"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "1/task/1/children").write_text("2 ")
+    (tmp_path / "1/schedstat").write_text("0 0 0")
+    (tmp_path / "2/task/2/schedstat").write_text("0 0 0")
+    waits, until = Waits(1, beside=beside, proc=tmp_path), time.thread_time() + 0.03
+    while time.thread_time() < until:
+        pass
+    (tmp_path / "2/task/2/schedstat").write_text("0 20000000 0")
+    assert waits.since() == pytest.approx(waited)
 
 
 async def test_a_figure_from_a_busy_core_says_so(judge: Judge, device: Device) -> None:

@@ -5,7 +5,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -56,6 +56,8 @@ class Expected:
     """False where fp64 could not be had and `exact` is eager's own result."""
     aliases: tuple[bool, ...] = ()
     """Whether eager's own output is a view of an input."""
+    written: int = 0
+    """Bytes of memory that eager's outputs take: without views of inputs, and elements that are repeated once."""
     unusable: str = ""
 
     @property
@@ -144,12 +146,13 @@ def _reference(blank: Expected, policy: CheckPolicy) -> Expected:
     inputs = make_inputs(task, case, device)
     model = build_model(task, case, device)
     with SumLengths() as sums:
-        spec, eager, aliases = run_eager(model, inputs, policy.precision)
+        spec, eager, aliases, written = run_eager(model, inputs, policy.precision)
     wide = run_wide(model, inputs)
     exact = wide if wide is not None else tuple(map(_as_double, eager))
     expected = Expected(
         task=task, case=case, device=device, spec=spec, eager=eager, exact=exact, widened=wide is not None,
-        scales=tuple(map(_scale, eager, exact)), aliases=aliases, longest_sum=sums.longest,
+        scales=tuple(map(_scale, eager, exact)), aliases=aliases, written=written,
+        longest_sum=sums.longest,
     )
     share = min((finite_share(leaf) for leaf in eager if isinstance(leaf, torch.Tensor)), default=1.0)
     if share < policy.least_finite:
@@ -157,10 +160,17 @@ def _reference(blank: Expected, policy: CheckPolicy) -> Expected:
     return expected
 
 
-def run_eager(
-    model: torch.nn.Module, inputs: Sequence[Any], precision: str
-) -> tuple[str, tuple[Any, ...], tuple[bool, ...]]:
-    """Structure, leaves and aliasing of the model's result in its own dtype. TaskProblem where it raises."""
+class Eager(NamedTuple):
+    """The model's result in its own dtype; `aliases` and `written` as in Expected."""
+
+    spec: str
+    leaves: tuple[Any, ...]
+    aliases: tuple[bool, ...]
+    written: int
+
+
+def run_eager(model: torch.nn.Module, inputs: Sequence[Any], precision: str) -> Eager:
+    """TaskProblem where it raises."""
     set_backend_precision(precision)
     given = copy.deepcopy(list(inputs))
     storages = {x.untyped_storage().data_ptr() for x in flatten(given)[1] if isinstance(x, torch.Tensor)}
@@ -173,7 +183,10 @@ def run_eager(
         first = (str(error).strip().splitlines() or [""])[0]
         raise TaskProblem(f"the model does not run: {type(error).__name__}: {first}") from error
     aliases = tuple(isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() in storages for x in leaves)
-    return spec, tuple(x.detach().clone() if isinstance(x, torch.Tensor) else x for x in leaves), aliases
+    own = [x for x, alias in zip(leaves, aliases, strict=True) if isinstance(x, torch.Tensor) and not alias]
+    written = sum(min(x.numel() * x.element_size(), x.untyped_storage().nbytes()) for x in own)
+    kept = tuple(x.detach().clone() if isinstance(x, torch.Tensor) else x for x in leaves)
+    return Eager(spec, kept, aliases, written)
 
 
 def run_wide(

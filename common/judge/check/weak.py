@@ -49,7 +49,7 @@ def _repeatable(own: Expected, policy: CheckPolicy) -> str | None:
     """Two fresh models agree, and so do two calls of one: rounding apart, since atomics reorder sums."""
     inputs = make_inputs(own.task, own.case, own.device)
     model = build_model(own.task, own.case, own.device)
-    again = run_eager(model, inputs, policy.precision)[1]
+    again = run_eager(model, inputs, policy.precision).leaves
     if not _agree(own, again):
         return "two runs on equal inputs differ (dropout or other random numbers?): call .eval() or remove them"
     with torch.no_grad():

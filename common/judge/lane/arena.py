@@ -35,7 +35,11 @@ class Arena(ABC):
         self.outputs_at = aligned(inputs) + SHIFTS * ALIGNMENT
         self.outputs_room = aligned(outputs) + ALIGNMENT
         self._allocate(self.outputs_at + self.outputs_room)
-        self._taken = torch.zeros(self.outputs_room, dtype=torch.uint8, device=self._bytes.device)
+        try:
+            self._taken = torch.zeros(self.outputs_room, dtype=torch.uint8, device=self._bytes.device)
+        except BaseException:
+            self.close()
+            raise
         self._given = parcel([], self._bytes.device)
         self.inputs_at = 0
         """Where the inputs begin: what is given says where each is from there on."""

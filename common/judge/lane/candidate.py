@@ -190,7 +190,7 @@ class Candidate:
 
     def waits(self) -> Waits:
         """A count of how long its threads stand ready while others have their cores."""
-        return Waits(self._spare.warden)
+        return Waits(self._spare.warden, beside=not self.arena.apart)
 
     def freeze(self) -> None:
         with self._judged("freeze"):

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -43,9 +42,10 @@ def operations(device: torch.device, dtype: torch.dtype, tf32: bool) -> float:
     return 2 * width**3 / _seconds(lambda: torch.mm(factor, factor, out=product), device)
 
 
-def floor_seconds(output_bytes: int, device: torch.device) -> float:
-    """Less than this nobody takes to write outputs that do not fit the last cache; 0 where they do."""
-    return _MARGIN * max(0, output_bytes - cache_bytes(device)) / bandwidth(device)
+def floor_seconds(written: int, device: torch.device) -> float:
+    """Less than this nobody takes to write so many bytes of outputs that do not fit the last cache; 0 where they do."""
+    beyond = max(0, written - cache_bytes(device))
+    return _MARGIN * beyond / bandwidth(device) if beyond else 0.0
 
 
 @lru_cache
@@ -67,7 +67,7 @@ def task_operations(task: TaskModule, case: Case, device: torch.device) -> int:
 
 
 def _seconds(work: Callable[[], Any], device: torch.device) -> float:
-    """Median of a few, after one that does not count."""
+    """The least of a few, after one that does not count: other load only ever makes them longer."""
     times = []
     for _ in range(_REPEATS + 1):
         _wait(device)
@@ -75,7 +75,7 @@ def _seconds(work: Callable[[], Any], device: torch.device) -> float:
         work()
         _wait(device)
         times.append(time.perf_counter() - began)
-    return median(times[1:])
+    return min(times[1:])
 
 
 def _wait(device: torch.device) -> None:

@@ -12,12 +12,15 @@ WINDOW_SECONDS = 0.01
 SHORTEST = 5e-6
 """A kernel's least time, by its launch alone; what is measured below says nothing."""
 MOST = 200
+LONGEST_SECONDS = 0.1
+"""Of the slower side's window."""
 ROOM = 6 << 30
 """Bytes of inputs and outputs of a series, at most, and at most a sixteenth of the device's free memory."""
 
 
-def series_length(seconds: float, bytes_a_call: int, free: int) -> int:
-    """Calls of about `seconds` each that fill a window, as far as their inputs and outputs fit; at least one."""
-    wanted = math.ceil(WINDOW_SECONDS / max(seconds, SHORTEST))
+def series_length(faster: float, slower: float, bytes_a_call: int, free: int) -> int:
+    """Calls that fill a window of the side whose call takes `faster` seconds, as far as their inputs and outputs fit
+    and the other's window, of `slower` seconds a call, does not take too long; at least one."""
+    wanted = math.ceil(WINDOW_SECONDS / max(faster, SHORTEST))
     fitting = min(ROOM, free // 16) // max(bytes_a_call, 1)
-    return max(1, min(wanted, MOST, fitting))
+    return max(1, min(wanted, MOST, fitting, int(LONGEST_SECONDS / max(slower, SHORTEST))))

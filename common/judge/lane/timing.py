@@ -40,7 +40,7 @@ from common.judge.lane.nvml import Governor
 from common.judge.lane.paired import STEP, Pair, measure, missing
 from common.judge.lane.parcel import Parcel, inline, input_bytes, output_bytes, parcel
 from common.judge.lane.receive import Received, receive
-from common.judge.lane.roofline import floor_seconds
+from common.judge.lane.roofline import bandwidth, floor_seconds
 from common.judge.lane.series import series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.spent import Spent
@@ -78,13 +78,18 @@ class Timing:
         """CandidateEnded where the candidate fails or a timed output is wrong. `bar`: a speedup; an interval that lies
         below it is narrow enough."""
         settings = self._bench.settings
+        latest = time.monotonic() + settings.profile_seconds
         with self._spent.on("prepare"):
             self._prepare()
         deadline, planned = time.monotonic() + settings.time_seconds, settings.pairs
         while len(self.blocks) < settings.pairs_most:
             self._bench.check()
             self.blocks.add(self._block(len(self.blocks) + 1))
-            if len(self.blocks) < settings.pairs or len(self.blocks) % STEP:
+            if len(self.blocks) % STEP:
+                continue
+            if time.monotonic() > latest:
+                break
+            if len(self.blocks) < settings.pairs:
                 continue
             if time.monotonic() > deadline:
                 break
@@ -113,12 +118,17 @@ class Timing:
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
-        floor = floor_seconds(output_bytes(self.expected.eager), self._known.device)
-        clocks = read_clocks(1e-3 * measurement.candidate_ms, self.blocks.kept(), floor)
+        clocks = read_clocks(1e-3 * measurement.candidate_ms, self.blocks.kept(), self._floor())
+        if disagreement(clocks):  # perhaps the floor was measured while something else held the memory up
+            bandwidth.cache_clear()
+            clocks = clocks._replace(floor=min(clocks.floor, self._floor()))
         if problem := disagreement(clocks):
             evidence = {"clocks": clocks._asdict(), **self.record()}
             raise CandidateEnded(Outcome.CHEATED, Feedback(summary=problem), evidence)
         return counted(measurement, clocks)
+
+    def _floor(self) -> float:
+        return floor_seconds(self.expected.written, self._known.device)
 
     def _prepare(self) -> None:
         """Models, arenas and first calls: autotuning and lazy initialisation are over before a clock runs."""
@@ -146,11 +156,13 @@ class Timing:
                 alone = {side: self._alone(side) for side in alone}
             free, _ = torch.cuda.mem_get_info(self._known.device)
             with self._spent.on("lengthen"):
-                self._lengthen(series_length(min(alone.values()), sum(needed), free), needed)
+                self._lengthen(series_length(min(alone.values()), max(alone.values()), sum(needed), free), needed)
         self._timer.alone = alone
 
     def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
         """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs."""
+        if calls == self._calls:
+            return
         self._calls = calls
         for side in (self._candidate, self._reference):
             side.thaw()

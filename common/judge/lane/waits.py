@@ -20,8 +20,11 @@ GRACE_SECONDS = 100e-6
 class Waits:
     """What the threads of the processes below a warden have waited for others, since the last question."""
 
-    def __init__(self, warden: int, proc: Path = PROC) -> None:
+    def __init__(self, warden: int, *, beside: bool = True, proc: Path = PROC) -> None:
+        """`beside`: whether the judge takes the side's cores while that is ready to run. Not on a GPU: there the side
+        sleeps while the judge copies, and the judge while the side runs."""
         self._warden = warden
+        self._beside = beside
         self._proc = proc
         self._last = self._now()
 
@@ -33,7 +36,8 @@ class Waits:
     def _now(self) -> float:
         threads = [task for child in _below(self._warden, self._proc) for task in _tasks(self._proc / str(child))]
         waited = sum(_schedstat(thread)[1] for thread in threads)
-        return 1e-9 * (waited - _schedstat(self._proc / str(self._warden))[0]) - time.thread_time()
+        own = time.thread_time() if self._beside else 0.0
+        return 1e-9 * (waited - _schedstat(self._proc / str(self._warden))[0]) - own
 
 
 def disturbed(waited: float, seconds: float) -> bool:
