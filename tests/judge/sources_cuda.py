@@ -27,6 +27,28 @@ MATMUL_TASK = _TASK.format(
     arguments="a, b", result="a @ b", inputs="torch.randn(512, 512), torch.randn(512, 512)",
 )
 
+PRODUCTS = '''
+import torch
+import torch.nn as nn
+
+
+class {name}(nn.Module):
+    """The same product as often as it says; of the last a few rows, so that next to nothing is written."""
+
+    def forward(self, a, b):
+        for _ in range({times}):
+            product = a @ b
+        return product[:8]
+
+
+def get_inputs():
+    return [torch.randn({width}, {width}, dtype=torch.bfloat16) for _ in range(2)]
+
+
+def get_init_inputs():
+    return []
+'''
+
 _MODEL = '''
 
 class ModelNew(nn.Module):

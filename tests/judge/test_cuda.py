@@ -18,6 +18,7 @@ from tests.judge.sources_cuda import (
     ENDLESS,
     MATMUL_TASK,
     OUT_OF_BOUNDS,
+    PRODUCTS,
     SIDE_STREAM,
     TF32,
     TRITON,
@@ -94,6 +95,17 @@ async def test_eager_against_itself_is_neither_faster_nor_slower(
     assert profile.labels == ("library_only",)
     assert 0.95 < profile.measurement.speedup < 1.05
     assert profile.measurement.low < 1.02 and profile.measurement.high > 0.98
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("width", [2048, 2560, 3328])
+async def test_half_of_the_work_takes_half_of_the_time(cuda_judge: Judge, gpu: Device, width: int) -> None:
+    """Of some 25, 50 and 100 us: a window's path is not taken from what runs beside it."""
+    task = TaskSource(name=f"products{width}", source=PRODUCTS.format(name="Model", width=width, times=2))
+    once = PRODUCTS.format(name="ModelNew", width=width, times=1)
+    measured = (await timed(cuda_judge, task, gpu, once)).measurement
+    assert measured is not None
+    assert 1.9 < measured.speedup < 2.1
 
 
 async def test_the_devices_clocks_are_in_the_record(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:

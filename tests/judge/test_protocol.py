@@ -36,21 +36,21 @@ SPEAKING = {
     ),
     "another kind of answer": (f"frame(msgspec.msgpack.encode({{'type': 'Mapped'}}))\nreturn {RIGHT}", "Mapped"),
     "an output that lies outside": (
-        "import common.judge.child.calls as calls\n"
-        "put = calls.Caller._put\n"
-        "calls.Caller._put = lambda *a: (msgspec.structs.replace(put(*a)[0], at=1 << 40), 0)\n"
+        "import common.judge.child.places as places\n"
+        "told = places.Leaf.output\n"
+        "places.Leaf.output = lambda leaf: msgspec.structs.replace(told(leaf), at=1 << 40)\n"
         f"return {RIGHT}", "described as what it is not",
     ),
     "an output of absurd shape": (
-        "import common.judge.child.calls as calls\n"
-        "put = calls.Caller._put\n"
-        "calls.Caller._put = lambda *a: (msgspec.structs.replace(put(*a)[0], shape=(1 << 62, 1 << 62)), 0)\n"
+        "import common.judge.child.places as places\n"
+        "told = places.Leaf.output\n"
+        "places.Leaf.output = lambda leaf: msgspec.structs.replace(told(leaf), shape=(1 << 62, 1 << 62))\n"
         f"return {RIGHT}", "described as what it is not",
     ),
     "a number where a tensor was": (
-        "import common.judge.child.calls as calls\n"
-        "put = calls.Caller._put\n"
-        "calls.Caller._put = lambda *a: (msgspec.structs.replace(put(*a)[0], dtype='', value=1.0), 0)\n"
+        "import common.judge.child.places as places\n"
+        "told = places.Leaf.output\n"
+        "places.Leaf.output = lambda leaf: msgspec.structs.replace(told(leaf), dtype='', value=1.0)\n"
         f"return {RIGHT}", "not of the kind",
     ),
 }

@@ -169,6 +169,17 @@ async def test_only_short_calls_are_preceded_by_one_that_warms_caches(
             assert ("warm" in timing.record()["spent"]) is any(warmed)
 
 
+async def test_the_path_of_a_window_is_an_empty_call_and_the_other_calls_copies(
+    judge_settings: JudgeSettings, device: Device
+) -> None:
+    """Not the launches of as many copies, which run beside the kernels."""
+    async with bench_for(judge_settings) as bench:
+        with windows_of(bench, device, MANY, changing(-9, "pass"), 4) as timing:
+            timing._timer.copied = 10.0
+            for call in (block := timing._block(1)).reference_path + block.candidate_path:
+                assert 7.5 < call.span < call.seconds < 8.0
+
+
 @pytest.mark.parametrize(("bar", "pairs"), [(0.0, 12), (1e9, 8)])
 async def test_an_interval_below_the_bar_is_not_made_narrower(
     judge_settings: JudgeSettings, device: Device, bar: float, pairs: int, monkeypatch: pytest.MonkeyPatch

@@ -17,6 +17,7 @@ class Arena:
     def __init__(self, fd: int, size: int, spec: SpareSpec) -> None:
         """Of `size` bytes: host memory, or the device's own where the candidate runs on one."""
         self.size = size
+        self._rooms: dict[Any, torch.Tensor] = {}
         if spec.role == "cuda":
             self._device = DeviceMemory.open(fd, size, spec.index)
             self.bytes = self._device.bytes
@@ -30,8 +31,11 @@ class Arena:
         return flat.as_strided(body["shape"], body["stride"], flat.storage_offset())
 
     def room(self, at: int, shape: Any, dtype: torch.dtype, count: int) -> torch.Tensor:
-        """Where an output of `count` bytes goes."""
-        return self.bytes[at : at + count].view(dtype).view(shape)
+        """Where an output of `count` bytes goes. Once made it is kept: to make it takes longer than many kernels."""
+        room = self._rooms.get((at, shape, dtype))
+        if room is None:
+            room = self._rooms[at, shape, dtype] = self.bytes[at : at + count].view(dtype).view(shape)
+        return room
 
 
 def _map(fd: int, size: int) -> torch.Tensor:

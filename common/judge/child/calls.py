@@ -11,15 +11,10 @@ from common.judge.check.structure import flatten
 from common.judge.child import devices
 from common.judge.child.arena import Arena
 from common.judge.child.pace import Pace
+from common.judge.child.places import place
 from common.judge.child.trace import tracing
-from common.judge.protocol import Call, Done, Kernel, Output, Result, SpareSpec
+from common.judge.protocol import Call, Done, Kernel, Output, SpareSpec
 from common.judge.tree import unpack
-
-ALIGNMENT = 512
-
-
-class ReturnedOddly(Exception):
-    """Forward returned something that is neither tensors nor plain values."""
 
 
 class Caller:
@@ -50,16 +45,16 @@ class Caller:
         """Calls one after the other on inputs of their own, each one's outputs copied behind it on the same stream."""
         places = [(order.inputs, order.outputs_at), *((further.inputs, further.outputs_at) for further in order.more)]
         given = [unpack(inputs, partial(arena.tensor, begins=order.inputs_at)) for inputs, _ in places]
-        results = []
+        placed = []
         pace.begin()
         started = time.perf_counter()
         for inputs, (_, at) in zip(given, places, strict=True):
             self._last = self._last if order.empty else self._forward(inputs)
-            results.append(self._result(self._last, at, order.outputs_room, arena)[0])
+            placed.append(place(self._last, at, order.outputs_room, arena))
         devices.synchronize(self._spec)
         span = time.perf_counter() - started
         pace.end()
-        first, *rest = results
+        first, *rest = [call.result() for call in placed]
         return Done(nonce=order.nonce, spec=first.spec, outputs=first.outputs, more=tuple(rest), span=span)
 
     def _forward(self, inputs: Any) -> Any:
@@ -84,38 +79,14 @@ class Caller:
     def _deliver(
         self, order: Call, arena: Arena, inputs: Any, returned: Any, span: float, kernels: tuple[Kernel, ...]
     ) -> Done:
-        result, leaves = self._result(returned, order.outputs_at, order.outputs_room, arena)
+        result = place(returned, order.outputs_at, order.outputs_room, arena).result()
         devices.synchronize(self._spec)
         outputs = list(result.outputs)
         if order.hold:
+            leaves = flatten(returned)[1]
             outputs = [self._with_overlap(o, leaf, inputs) for o, leaf in zip(outputs, leaves, strict=True)]
             self._held = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         return Done(nonce=order.nonce, spec=result.spec, outputs=tuple(outputs), span=span, kernels=kernels)
-
-    def _result(self, returned: Any, at: int, room: int, arena: Arena) -> tuple[Result, list[Any]]:
-        """Copy what a call returned to its place; with the leaves themselves."""
-        try:
-            spec, leaves = flatten(returned)
-        except ValueError as error:
-            raise ReturnedOddly(str(error)) from None
-        end, outputs = at + room, []
-        for leaf in leaves:
-            output, at = self._put(leaf, at, end, arena)
-            outputs.append(output)
-        return Result(spec=spec, outputs=tuple(outputs)), leaves
-
-    def _put(self, leaf: Any, at: int, end: int, arena: Arena) -> tuple[Output, int]:
-        if not isinstance(leaf, torch.Tensor):
-            return Output(value=leaf, type_name=type(leaf).__name__), at
-        dtype, shape = str(leaf.dtype).removeprefix("torch."), tuple(leaf.shape)
-        count = leaf.numel() * leaf.element_size()
-        fits = 0 < count <= end - at
-        if fits:
-            arena.room(at, shape, leaf.dtype, count).copy_(leaf.detach())
-        output = Output(
-            type_name=type(leaf).__name__, dtype=dtype, shape=shape, device=leaf.device.type, at=at if fits else -1
-        )
-        return output, at + -(-count // ALIGNMENT) * ALIGNMENT if fits else at
 
     def _with_overlap(self, output: Output, leaf: Any, inputs: Any) -> Output:
         if not isinstance(leaf, torch.Tensor) or leaf.numel() == 0:

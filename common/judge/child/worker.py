@@ -13,9 +13,10 @@ import torch
 from common.judge.check.policy import set_backend_precision
 from common.judge.child import counting, devices, extension, kernels
 from common.judge.child.arena import Arena
-from common.judge.child.calls import Caller, ReturnedOddly
+from common.judge.child.calls import Caller
 from common.judge.child.module import load_module, owns_code
 from common.judge.child.pace import Pace
+from common.judge.child.places import ReturnedOddly
 from common.judge.protocol import (
     Arena as NewArena,
 )

@@ -2,7 +2,8 @@
 
 On a GPU a window's path (the word to the process and back, outputs copied to their places, turns of two contexts)
 varies by more than many kernels take. So a window holds a series of calls, each on inputs of its own and with outputs
-of its own, all of them kept and checked; the path is measured with a series of empty calls.
+of its own, all of them kept and checked. The path of a window is an empty call's, and what the device takes to copy the
+other calls' outputs (`copied.py`).
 """
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from common.judge.lane.agreement import counted, disagreement, read_clocks
 from common.judge.lane.blocks import Block, Blocks
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.clocks import Sides
+from common.judge.lane.copied import copy_seconds
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.nvml import Governor
@@ -157,6 +158,8 @@ class Timing:
             free, _ = torch.cuda.mem_get_info(self._known.device)
             with self._spent.on("lengthen"):
                 self._lengthen(series_length(min(alone.values()), max(alone.values()), sum(needed), free), needed)
+                if self._calls > 1:
+                    self._timer.copied = copy_seconds(self.expected.eager, self._timer.filler)
         self._timer.alone = alone
 
     def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:

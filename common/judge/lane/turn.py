@@ -50,10 +50,12 @@ class Timer:
     def __init__(self, expected: Expected, governor: Governor | None, spent: Spent) -> None:
         self.alone: dict[Candidate, float] = {}
         """About how many seconds a call of each side takes; on a GPU without the path, which is longer than many."""
+        self.copied = 0.0
+        """Seconds the device copies one call's outputs, where windows hold several calls."""
         self._expected = expected
         self._governor = governor
         self._spent = spent
-        self._filler = Filler(expected.device)
+        self.filler = Filler(expected.device)
 
     def turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
         """`former`: the inputs of one call that it had before. CandidateEnded where the side fails."""
@@ -65,7 +67,7 @@ class Timer:
             first, *more = side.arena.give_all(given)
             side.arena.poison(_POISON)
         with spent.on("fill"):
-            before, waits = self._filler.run_beside(lambda: self._ready(side))
+            before, waits = self.filler.run_beside(lambda: self._ready(side))
         with spent.on("timed"):
             done, seconds, around = self._called(side, first, more)
         with spent.on("read"):
@@ -74,8 +76,8 @@ class Timer:
             results = receive(side.arena, done, self._expected)
         with spent.on("untouched"):
             self._unwritten(side)
-        path = self._path(side, first, more)
         calls = len(given.trees)
+        path = [self._path(side, first, calls) for _ in range(_EMPTY_CALLS)]
         return Turn(
             seconds=seconds / calls, around=around / calls, span=done.span / calls, results=results,
             disturbed=disturbed(waited, seconds), window=Window(before, after) if before and after else None, path=path,
@@ -102,13 +104,12 @@ class Timer:
         if not side.arena.untouched():
             raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
 
-    def _path(self, side: Candidate, first: Tree, more: list[Tree]) -> list[Empty]:
-        """Only the reference's give the path, but both processes are used alike."""
-        calls = []
-        for _ in range(_EMPTY_CALLS):
-            with self._spent.on("fill"):
-                self._filler.run_briefly()
-            with self._spent.on("path"):
-                done, took, _ = self._called(side, first, more, empty=True)
-            calls.append(Empty(took / (1 + len(more)), done.span / (1 + len(more))))
-        return calls
+    def _path(self, side: Candidate, first: Tree, calls: int) -> Empty:
+        """A call's share of the path in a window of so many: one empty call, and the other calls' copies. Only the
+        reference's give the path, but both processes are used alike."""
+        with self._spent.on("fill"):
+            self.filler.run_briefly()
+        with self._spent.on("path"):
+            done, took, _ = self._called(side, first, empty=True)
+        others = (calls - 1) * self.copied
+        return Empty((took + others) / calls, (done.span + others) / calls)
