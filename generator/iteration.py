@@ -74,12 +74,19 @@ class IterationDriver:
     # ---- beginning, or going on
 
     async def _begin(self) -> None:
+        await self._settle_accepted()
         open_ = {name: g.started for name, g in self._iteration.generations.items() if g.ended is None}
         if MAIN in open_ or MAIN not in self._iteration.generations:
             await self._begin_main()
         for name, started in open_.items():
             if name != MAIN:
                 await self._begin_fork(started)
+
+    async def _settle_accepted(self) -> None:
+        """Two facts: a generator that ended between them has accepted a result that it did not settle."""
+        for candidate in self._state.of_iteration(self._number):
+            if settled := settle(self._state, candidate):
+                await self._log.draft(settled)
 
     async def _begin_main(self) -> None:
         try:
