@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ from generator.transcript import CHARS_PER_TOKEN, Transcript
 log = get_logger()
 T = TypeVar("T")
 MAIN = "main"
+AGAIN_SECONDS = 2.0
+"""How long a cancelled generation may take to end before it is cancelled once more."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +133,12 @@ class Generations:
         task = self._tasks.get(name)
         if task is None or task.done():
             return None
-        task.cancel()
-        await asyncio.wait([task])
+        await _cancelled([task])
         return self.ended(name) if task.cancelled() else None
 
     async def abort(self) -> list[Generation]:
         """End all that run; closing a connection aborts its request at the engine. They stay journaled."""
-        for task in self._tasks.values():
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
+        await _cancelled(self._tasks.values())
         aborted = list(self.running.values())
         self._tasks.clear()
         self.running.clear()
@@ -179,3 +177,12 @@ class Generations:
     async def _journal(self, name: str) -> list[TokenJournal]:
         subject = pattern(TokenJournal, run=self._run, iteration=self._iteration, generation=name)
         return [d.message for d in await self._bus.history(subject) if isinstance(d.message, TokenJournal)]
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel until each has ended: before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a cancellation
+    that arrives together with its result."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=AGAIN_SECONDS)
