@@ -26,7 +26,7 @@ async def test_one_that_drives_all_it_may_ends_when_asked(bus: Bus, monkeypatch:
     stop = asyncio.Event()
     serving = asyncio.create_task(serve(bus, stop))
     async with asyncio.timeout(30):
-        while await bus.table(LEASES).get("run.full") is None:
-            await asyncio.sleep(0.02)
+        async with bus.table(LEASES).watch("run.full") as leases:
+            await anext(aiter(leases))
         stop.set()
         await serving
