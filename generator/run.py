@@ -27,8 +27,13 @@ log = get_logger()
 async def drive_run(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted) -> None:
     """Drive a run, new or begun by a generator that is gone, to its end."""
     run_log = await RunLog.load(bus, submitted.run)
-    if run_log.state.ended is not None:
-        return
+    if run_log.state.ended is None:
+        await _drive(bus, settings, submitted, run_log)
+    # What was asked of it is of no use any more, and its stream takes no more requests of any run once it is full.
+    await bus.purge(f"{PREFIX}.cmd.{submitted.run}.>")
+
+
+async def _drive(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted, run_log: RunLog) -> None:
     async with background() as tasks:
         inbox: asyncio.Queue[object] = asyncio.Queue()
         for patterns in (("cmd.{}.>",), ("res.validate.{}.>", "res.profile.{}.>"), ("ops.*.attempt.revoked",)):
