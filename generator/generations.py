@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from common.bus import Bus
 from common.logs import get_logger
 from common.messages import Placement, TokenJournal, pattern
+from generator.cancelling import end
 from generator.generation import FORK_PRIORITY, MAIN_PRIORITY, Finished, Generation
 from generator.llm import FORK, Endpoint, EndpointProblem, Prompt, Sampling
 from generator.replicas import AWAY, Replicas, Seat, Site
@@ -19,8 +20,6 @@ from generator.transcript import CHARS_PER_TOKEN, Transcript
 log = get_logger()
 T = TypeVar("T")
 MAIN = "main"
-AGAIN_SECONDS = 2.0
-"""How long a cancelled generation may take to end before it is cancelled once more."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Generations:
     ) -> tuple[Seat, T]:
         """Where a generation behind a prefix of that length goes, and what was asked of the endpoint there. A replica
         that is away is passed over; where all are, they are asked again for `patience` seconds."""
-        end, tried = time.monotonic() + patience, list[Site]()
+        until, tried = time.monotonic() + patience, list[Site]()
         seat = self._replicas.place(tokens, home=home)
         assert seat is not None, "probed replicas have one that can be used"
         while True:
@@ -114,7 +113,7 @@ class Generations:
                 self._replicas.failed(seat.site)
                 tried.append(seat.site)
                 another = self._replicas.place(tokens, home=home, besides=tried)
-                if another is None and time.monotonic() >= end:
+                if another is None and time.monotonic() >= until:
                     raise
                 if another is None:
                     tried.clear()
@@ -133,12 +132,12 @@ class Generations:
         task = self._tasks.get(name)
         if task is None or task.done():
             return None
-        await _cancelled([task])
+        await end([task])
         return self.ended(name) if task.cancelled() else None
 
     async def abort(self) -> list[Generation]:
         """End all that run; closing a connection aborts its request at the engine. They stay journaled."""
-        await _cancelled(self._tasks.values())
+        await end(self._tasks.values())
         aborted = list(self.running.values())
         self._tasks.clear()
         self.running.clear()
@@ -177,12 +176,3 @@ class Generations:
     async def _journal(self, name: str) -> list[TokenJournal]:
         subject = pattern(TokenJournal, run=self._run, iteration=self._iteration, generation=name)
         return [d.message for d in await self._bus.history(subject) if isinstance(d.message, TokenJournal)]
-
-
-async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel until each has ended: before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a cancellation
-    that arrives together with its result."""
-    while left := [task for task in tasks if not task.done()]:
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=AGAIN_SECONDS)
