@@ -1,6 +1,7 @@
 """One run from its submission to its end: iterations in turn, as long as the budget lasts."""
 from __future__ import annotations
 
+import asyncio
 import time
 
 import msgspec
@@ -25,9 +26,12 @@ from generator.strategy import next_prompt
 log = get_logger()
 
 
-async def drive_run(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted) -> None:
-    """Drive a run, new or begun by a generator that is gone, to its end."""
-    run_log = await RunLog.load(bus, submitted.run)
+async def drive_run(
+    bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted, lost: asyncio.Event | None = None
+) -> None:
+    """Drive a run, new or begun by a generator that is gone, to its end. `lost`: its lease is, and nothing more is
+    written."""
+    run_log = await RunLog.load(bus, submitted.run, lost)
     if run_log.state.ended is None:
         await _drive(bus, settings, submitted, run_log)
     # What was asked of it is of no use any more, and its stream takes no more requests of any run once it is full.

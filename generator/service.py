@@ -56,7 +56,7 @@ class _Service:
         try:
             async with self._bus.lease(f"run.{submitted.run}", self._bus.name) as lease:
                 lost = self._tasks.start(_give_up(lease.lost, asyncio.current_task(), task))
-                await drive_run(self._bus, self._settings, submitted)
+                await drive_run(self._bus, self._settings, submitted, lease.lost)
                 lost.cancel()
                 await task.done()
         except LeaseHeld as held:
