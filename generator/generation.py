@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from common.bus import Bus
+from common.bus import Bus, StreamFull
 from common.logs import get_logger
 from generator.llm import CannotContinue, EndpointProblem, Prompt, Sampling, StreamBroken, Usage
 from generator.replicas import AWAY, Replicas, Seat
@@ -123,11 +123,14 @@ class Generation:
         return msgspec.structs.replace(self._sampling, max_tokens=max(1, self._sampling.max_tokens - done))
 
     async def journal(self) -> None:
-        """Write what is new to disk."""
+        """Write what is new to disk. Where that takes no more it is kept for the next time: the generation goes on."""
         self._journal_due = time.monotonic() + self._settings.journal_seconds
-        entry = self.transcript.journal_entry()
-        if entry is not None:
-            await self._bus.record(entry)
+        try:
+            while (entry := self.transcript.journal_entry()) is not None:
+                await self._bus.record(entry)
+                self.transcript.journaled(entry)
+        except StreamFull as error:
+            log.warning("journal.refused", generation=self.transcript.generation, reason=str(error))
 
     def seconds(self) -> float:
         return time.monotonic() - self.started

@@ -10,6 +10,7 @@ from typing import TypeVar
 from common.bus import Bus
 from common.logs import get_logger
 from common.messages import Placement, TokenJournal, pattern
+from generator.cancelling import end
 from generator.generation import FORK_PRIORITY, MAIN_PRIORITY, Finished, Generation
 from generator.llm import FORK, Endpoint, EndpointProblem, Prompt, Sampling
 from generator.replicas import AWAY, Replicas, Seat, Site
@@ -99,7 +100,7 @@ class Generations:
     ) -> tuple[Seat, T]:
         """Where a generation behind a prefix of that length goes, and what was asked of the endpoint there. A replica
         that is away is passed over; where all are, they are asked again for `patience` seconds."""
-        end, tried = time.monotonic() + patience, list[Site]()
+        until, tried = time.monotonic() + patience, list[Site]()
         seat = self._replicas.place(tokens, home=home)
         assert seat is not None, "probed replicas have one that can be used"
         while True:
@@ -112,7 +113,7 @@ class Generations:
                 self._replicas.failed(seat.site)
                 tried.append(seat.site)
                 another = self._replicas.place(tokens, home=home, besides=tried)
-                if another is None and time.monotonic() >= end:
+                if another is None and time.monotonic() >= until:
                     raise
                 if another is None:
                     tried.clear()
@@ -131,16 +132,12 @@ class Generations:
         task = self._tasks.get(name)
         if task is None or task.done():
             return None
-        task.cancel()
-        await asyncio.wait([task])
+        await end([task])
         return self.ended(name) if task.cancelled() else None
 
     async def abort(self) -> list[Generation]:
         """End all that run; closing a connection aborts its request at the engine. They stay journaled."""
-        for task in self._tasks.values():
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
+        await end(self._tasks.values())
         aborted = list(self.running.values())
         self._tasks.clear()
         self.running.clear()

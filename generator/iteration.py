@@ -4,7 +4,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from common.bus import Delivery
 from common.logs import get_logger
@@ -24,22 +25,26 @@ from common.messages import (
     Verdict,
 )
 from generator.accept import close_out, judge_result, settle
+from generator.budget import seconds_left
+from generator.cancelling import Interrupted, unless
 from generator.ending import Ending, ending, next_look
 from generator.extract import extract
 from generator.generation import Generation
 from generator.generations import MAIN, Done, Generations, Moved
+from generator.inbox import Inbox
 from generator.llm import EndpointProblem
 from generator.log import RunLog
 from generator.propose import name_of, propose
 
 log = get_logger()
+T = TypeVar("T")
 
 
 class IterationDriver:
     """Drives the open iteration of a run from wherever it is to its end."""
 
     def __init__(
-        self, run_log: RunLog, generations: Generations, inbox: asyncio.Queue[object], forks_per_iteration: int
+        self, run_log: RunLog, generations: Generations, inbox: Inbox, forks_per_iteration: int
     ) -> None:
         self._log = run_log
         self._state = run_log.state
@@ -74,6 +79,7 @@ class IterationDriver:
     # ---- beginning, or going on
 
     async def _begin(self) -> None:
+        await self._settle_accepted()
         open_ = {name: g.started for name, g in self._iteration.generations.items() if g.ended is None}
         if MAIN in open_ or MAIN not in self._iteration.generations:
             await self._begin_main()
@@ -81,12 +87,20 @@ class IterationDriver:
             if name != MAIN:
                 await self._begin_fork(started)
 
+    async def _settle_accepted(self) -> None:
+        """Two facts: a generator that ended between them has accepted a result that it did not settle."""
+        for candidate in self._state.of_iteration(self._number):
+            if settled := settle(self._state, candidate):
+                await self._log.draft(settled)
+
     async def _begin_main(self) -> None:
         try:
             former = self._iteration.generations.get(MAIN)
-            resumed, placement = await self._generations.start_main(
+            resumed, placement = await self._unless_over(self._generations.start_main(
                 self._iteration.started.prompt, former.started.placement if former else None
-            )
+            ))
+        except Interrupted:
+            return  # what ended it is what the driver finds next
         except EndpointProblem as problem:
             self._end = Ending("failed", str(problem))
             return
@@ -98,9 +112,15 @@ class IterationDriver:
     async def _begin_fork(self, started: GenerationStarted) -> None:
         """A fork whose generator was replaced starts again from its position, if the reasoning still runs."""
         try:
-            await self._generations.start_fork(started.generation, started.at_token, started.at_char or 0)
-        except (ValueError, EndpointProblem) as problem:
+            await self._unless_over(
+                self._generations.start_fork(started.generation, started.at_token, started.at_char or 0)
+            )
+        except (ValueError, EndpointProblem, Interrupted) as problem:
             await self._record_failed(started.generation, str(problem))
+
+    async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T:
+        """What asks the endpoint may wait for it as long as the run may go on: Interrupted after that."""
+        return await unless(self._inbox.cancelled, work, seconds_left(self._state, time.time()))
 
     # ---- what arrives
 
@@ -179,8 +199,10 @@ class IterationDriver:
                 await self._ignore("fork", self._number, f"{self._most_forks} forks are the limit", sequence)
                 return
             try:
-                placement = await self._generations.start_fork(f"f{granted}", request.at_token, request.at_char)
-            except (ValueError, EndpointProblem) as problem:
+                placement = await self._unless_over(
+                    self._generations.start_fork(f"f{granted}", request.at_token, request.at_char)
+                )
+            except (ValueError, EndpointProblem, Interrupted) as problem:
                 await self._ignore("fork", self._number, str(problem), sequence)
                 return
             await self._log.record(

@@ -5,10 +5,11 @@ import asyncio
 import time
 from typing import Any
 
-from common.bus import Bus, StreamFull
+from common.bus import Bus, LeaseLost, StreamFull
 from common.logs import get_logger
 from common.messages import PREFIX, Fact
 from generator.accept import Draft
+from generator.cancelling import Interrupted, unless
 from generator.state import RunState
 
 log = get_logger()
@@ -17,22 +18,26 @@ FULL_WAIT = 1.0
 
 
 class RunLog:
-    def __init__(self, bus: Bus, state: RunState) -> None:
+    """`lost` is set when the run's lease is: from then on another generator writes this log."""
+
+    def __init__(self, bus: Bus, state: RunState, lost: asyncio.Event | None = None) -> None:
         self.state = state
         self._bus = bus
+        self._lost = lost or asyncio.Event()
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def load(cls, bus: Bus, run: str) -> RunLog:
+    async def load(cls, bus: Bus, run: str, lost: asyncio.Event | None = None) -> RunLog:
         """The log of `run` with everything stored so far folded."""
         state = RunState(run)
         for delivery in await bus.history(f"{PREFIX}.evt.{run}.>"):
             if isinstance(delivery.message, Fact):
                 state.apply(delivery.message)
-        return cls(bus, state)
+        return cls(bus, state, lost)
 
     async def record(self, kind: type[Fact], /, **fields: Any) -> Fact:
-        """Write one fact and fold it. A caller's cancellation does not part the two: the fact's number is used up."""
+        """Write one fact and fold it. A caller's cancellation does not part the two: the fact's number is used up.
+        LeaseLost, and nothing folded, where the lease is lost before it is stored."""
         return await asyncio.shield(asyncio.ensure_future(self._record(kind, fields)))
 
     async def draft(self, draft: Draft) -> Fact:
@@ -41,11 +46,15 @@ class RunLog:
     async def _record(self, kind: type[Fact], fields: dict[str, Any]) -> Fact:
         async with self._lock:
             fact = kind(run=self.state.run, n=self.state.n + 1, at=time.time(), **fields)
-            await self._store(fact)
+            try:
+                await unless(self._lost, self._store(fact))
+            except Interrupted:
+                raise LeaseLost(f"run {fact.run} is another generator's: fact {fact.n} is not written") from None
             self.state.apply(fact)
             return fact
 
     async def _store(self, fact: Fact) -> None:
+        """Tried again for as long as it takes."""
         while True:
             try:
                 await self._bus.record(fact, msg_id=f"{fact.run}.{fact.n}")

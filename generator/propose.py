@@ -13,7 +13,8 @@ def propose(
     state: RunState, source: str, *, generation: str, origin: str, at_token: int | None = None,
     request: int | None = None,
 ) -> Draft:
-    """The fact a source becomes. Sources equal up to comments and layout are one candidate, judged once a run."""
+    """The fact a source becomes. Sources equal up to comments and layout are one candidate, judged once a run; one
+    that could not be judged is a new candidate when it comes again."""
     assert state.started is not None and state.current is not None
     digest = source_digest(source)
     fields: dict[str, Any] = {

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgspec
 
-from common.bus import Bus
+from common.bus import Bus, StreamFull
 from common.logs import get_logger
 from common.messages import Llm, Placement, PrefixLocated
 from generator.engine.metrics import Load
@@ -176,8 +176,11 @@ class Replicas:
             if self.home is not None:
                 found = self._located(run, self.home)
                 if last is None or msgspec.structs.replace(found, at=last.at) != last:
-                    await bus.record(found)
-                    last = found
+                    try:
+                        await bus.record(found)
+                        last = found
+                    except StreamFull as error:
+                        log.warning("prefix.refused", run=run, reason=str(error))
             await asyncio.sleep(self._settings.metrics_seconds)
 
     def _located(self, run: str, home: Site) -> PrefixLocated:

@@ -10,10 +10,12 @@ from common.background import Background, background
 from common.bus import Bus
 from common.errors import UsageError
 from common.logs import get_logger
-from common.messages import PREFIX, IterationStarted, RunEnded, RunStarted, RunSubmitted
-from generator.budget import exhausted
+from common.messages import PREFIX, IterationEnded, IterationStarted, RunEnded, RunStarted, RunSubmitted
+from generator.budget import exhausted, seconds_left
+from generator.cancelling import Interrupted, unless
 from generator.ending import Ending
 from generator.generations import Generations
+from generator.inbox import Inbox
 from generator.iteration import IterationDriver, close_iteration
 from generator.llm import EndpointProblem
 from generator.log import RunLog
@@ -24,19 +26,27 @@ from generator.strategy import next_prompt
 log = get_logger()
 
 
-async def drive_run(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted) -> None:
-    """Drive a run, new or begun by a generator that is gone, to its end."""
-    run_log = await RunLog.load(bus, submitted.run)
-    if run_log.state.ended is not None:
-        return
+async def drive_run(
+    bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted, lost: asyncio.Event | None = None
+) -> None:
+    """Drive a run, new or begun by a generator that is gone, to its end. `lost`: its lease is, and nothing more is
+    written."""
+    run_log = await RunLog.load(bus, submitted.run, lost)
+    if run_log.state.ended is None:
+        await _drive(bus, settings, submitted, run_log)
+    # What was asked of it is of no use any more, and its stream takes no more requests of any run once it is full.
+    await bus.purge(f"{PREFIX}.cmd.{submitted.run}.>")
+
+
+async def _drive(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted, run_log: RunLog) -> None:
     async with background() as tasks:
-        inbox: asyncio.Queue[object] = asyncio.Queue()
+        inbox = Inbox()
         for patterns in (("cmd.{}.>",), ("res.validate.{}.>", "res.profile.{}.>"), ("ops.*.attempt.revoked",)):
             tasks.start(_read(bus, inbox, tuple(f"{PREFIX}.{p.format(submitted.run)}" for p in patterns)))
         await _Run(bus, settings, submitted, run_log, inbox).drive(tasks)
 
 
-async def _read(bus: Bus, inbox: asyncio.Queue[object], patterns: tuple[str, ...]) -> None:
+async def _read(bus: Bus, inbox: Inbox, patterns: tuple[str, ...]) -> None:
     """Everything stored, then what comes; the driver skips what its log shows as handled."""
     async with bus.follow(*patterns) as deliveries:
         async for delivery in deliveries:
@@ -45,8 +55,7 @@ async def _read(bus: Bus, inbox: asyncio.Queue[object], patterns: tuple[str, ...
 
 class _Run:
     def __init__(
-        self, bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted, run_log: RunLog,
-        inbox: asyncio.Queue[object],
+        self, bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted, run_log: RunLog, inbox: Inbox
     ) -> None:
         self._bus = bus
         self._settings = settings
@@ -58,24 +67,38 @@ class _Run:
     async def drive(self, tasks: Background) -> None:
         """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
         async with Replicas(self._submitted.llm, self._settings, self._state.run) as replicas:
-            problem = await self._probe(replicas)
-            if not problem:
+            end = await self._probe(replicas)
+            if end is None:
                 tasks.start(replicas.look_after(self._bus, self._state.run))
             await self._start(replicas.model)
-            end = Ending("failed", problem) if problem else await self._iterations(replicas)
+            end = end or await self._iterations(replicas)
+        await self._close_open(end)
         best = self._state.best()
         await self._log.record(
             RunEnded, reason=end.reason, cause=end.cause, best=best.proposed.candidate if best else None
         )
         log.info("run.ended", run=self._state.run, reason=end.reason, cause=end.cause)
 
-    async def _probe(self, replicas: Replicas) -> str:
-        """What is wrong with the endpoint; empty where nothing is."""
+    async def _probe(self, replicas: Replicas) -> Ending | None:
+        """Why the run ends before its endpoint was of use, or None. It is waited for as long as the run may go on."""
+        left = seconds_left(self._state, time.time()) if self._state.started else None
         try:
-            await replicas.probe()
+            await unless(self._inbox.cancelled, replicas.probe(), left)
         except EndpointProblem as problem:
-            return str(problem)
-        return ""
+            return Ending("failed", str(problem))
+        except Interrupted:
+            cancelled = self._inbox.cancelled.is_set()
+            return Ending("cancelled", self._inbox.reason) if cancelled else Ending("seconds")
+        return None
+
+    async def _close_open(self, end: Ending) -> None:
+        """What a former generator left open, and nobody goes on with, ends with the run."""
+        number = len(self._state.iterations)
+        if self._state.current is not None:
+            reason, cause = (end.reason, end.cause) if end.reason in ("failed", "cancelled") else ("budget", end.reason)
+            await self._log.record(IterationEnded, iteration=number, reason=reason, cause=cause, H=tuple(self._state.H))
+        if number:
+            await close_iteration(self._log, number)
 
     async def _start(self, model: str) -> None:
         """The first fact, with the model's name as the endpoint gives it; nothing where the run goes on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from common.background import Background, background
+from common.background import Background, background, first
 from common.bus import Bus, LeaseHeld, Task
 from common.logs import get_logger
 from common.messages import RunSubmitted, pattern
@@ -22,23 +22,33 @@ async def serve(bus: Bus, stop: asyncio.Event) -> None:
     async with submissions as queue, background() as tasks:
         service = _Service(bus, settings, tasks)
         while not stop.is_set():
-            await service.room.acquire()
-            service.take(await queue.next(timeout=1.0))
+            await first(service.room, stop)
+            if not stop.is_set():
+                service.take(await queue.next(timeout=1.0))
 
 
 class _Service:
     def __init__(self, bus: Bus, settings: GeneratorSettings, tasks: Background) -> None:
-        self.room = asyncio.Semaphore(settings.concurrent_runs)
+        self.room = asyncio.Event()
+        """Set while another run may be taken."""
+        self._driven = 0
         self._bus = bus
         self._settings = settings
         self._tasks = tasks
+        self._driving(0)
 
     def take(self, task: Task | None) -> None:
         """Drive the run in the background; its place is free again at its end."""
-        if task is None:
-            self.room.release()
+        if task is not None:
+            self._driving(+1)
+            self._tasks.start(self._drive(task)).add_done_callback(lambda _: self._driving(-1))
+
+    def _driving(self, more: int) -> None:
+        self._driven += more
+        if self._driven < self._settings.concurrent_runs:
+            self.room.set()
         else:
-            self._tasks.start(self._drive(task)).add_done_callback(lambda _: self.room.release())
+            self.room.clear()
 
     async def _drive(self, task: Task) -> None:
         submitted = task.message
@@ -46,7 +56,7 @@ class _Service:
         try:
             async with self._bus.lease(f"run.{submitted.run}", self._bus.name) as lease:
                 lost = self._tasks.start(_give_up(lease.lost, asyncio.current_task(), task))
-                await drive_run(self._bus, self._settings, submitted)
+                await drive_run(self._bus, self._settings, submitted, lease.lost)
                 lost.cancel()
                 await task.done()
         except LeaseHeld as held:

@@ -44,3 +44,7 @@ class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often a main generation goes on from its prefix after the endpoint broke it off."""
     ack_wait: float = 10.0
     """Seconds after which the run of a generator that died is given to another; renewed while it drives it."""
+
+    def __post_init__(self) -> None:
+        if self.concurrent_runs < 1:
+            raise ValueError("concurrent_runs must be at least 1")

@@ -25,6 +25,9 @@ from common.messages import (
     Stage,
 )
 
+_NOT_JUDGED = (None, Outcome.INFRASTRUCTURE_ERROR)
+"""Outcomes that say nothing about the source: proposed again, it is a new candidate."""
+
 
 @dataclass
 class Candidate:
@@ -55,6 +58,7 @@ class RunState:
     iterations: list[Iteration] = field(default_factory=list)
     candidates: dict[str, Candidate] = field(default_factory=dict)
     by_digest: dict[str, str] = field(default_factory=dict)
+    """The candidate of each source that was judged, or still may be."""
     duplicates: list[CandidateDuplicated] = field(default_factory=list)
     H: list[float] = field(default_factory=list)
     last_result: int = 0
@@ -111,7 +115,10 @@ class RunState:
         self._handled(fact.request)
 
     def _settled(self, fact: CandidateSettled) -> None:
-        self.candidates[fact.candidate].settled = fact
+        candidate = self.candidates[fact.candidate]
+        candidate.settled = fact
+        if fact.outcome in _NOT_JUDGED:
+            self.by_digest.pop(candidate.proposed.digest, None)
         if fact.entered_H and fact.speedup is not None:
             self.H.append(fact.speedup)
 

@@ -26,7 +26,8 @@ class Transcript:
     _answer: list[str] = field(default_factory=list)
     _reasoning_chars: int = 0
     _journaled: tuple[int, int, int] = (0, 0, 0)
-    """Entries, tokens and texts already in the journal."""
+    """Entries, tokens and texts already in the journal, the entry that is not known to be stored included."""
+    _unstored: TokenJournal | None = None
 
     def add(self, piece: Piece, at: float) -> TokenDelta:
         """Take in a piece; returns it as the delta readers get."""
@@ -108,16 +109,22 @@ class Transcript:
         return self.text[:at_char], tuple(self.ids[:at_token])
 
     def journal_entry(self) -> TokenJournal | None:
-        """What has come since the last entry, or None."""
+        """What has come since the last entry, or None. The same entry again until `journaled`: without it those that
+        follow could not be read."""
         seq, tokens, texts = self._journaled
-        if texts == len(self._texts):
-            return None
+        if self._unstored is not None or texts == len(self._texts):
+            return self._unstored
         first_char = sum(map(len, self._texts[:texts]))
-        entry = TokenJournal(
+        self._unstored = TokenJournal(
             run=self.run, iteration=self.iteration, generation=self.generation, seq=seq, first_token=tokens,
             token_ids=None if self.ids is None else tuple(self.ids[tokens:]), first_char=first_char,
             text="".join(self._texts[texts:]), reasoning_tokens=max(0, self.reasoning_tokens - tokens),
             reasoning_chars=max(0, self._reasoning_chars - first_char), deltas=self.deltas,
         )
         self._journaled = (seq + 1, len(self.ids or ()), len(self._texts))
-        return entry
+        return self._unstored
+
+    def journaled(self, entry: TokenJournal) -> None:
+        """It is stored."""
+        if self._unstored is entry:
+            self._unstored = None

@@ -89,7 +89,7 @@ class Scheduler:
                 self._watch.failed(message, now)
                 self._pending += self._attempts.failed(message)
             case AttemptRevoked():
-                self._attempts.revoked(message)
+                self._revoked(message)
 
     def adopt(self, queued: Collection[Identity], roles: Roles, epoch: int, now: float) -> None:
         """After replaying history: the jobs and roles that a former scheduler left. Work of what is over is taken back,
@@ -165,6 +165,13 @@ class Scheduler:
         self._close(identity)
         if identity.stage is Stage.VALIDATE and outcome is Outcome.PASSED:
             self._request(Stage.PROFILE, proposed, at, now)
+
+    def _revoked(self, message: AttemptRevoked) -> None:
+        """What a former scheduler carried out is not done again: by now the job of a newer attempt may be queued."""
+        self._attempts.revoked(message)
+        identity = Identity(message.stage, message.run, message.iteration, message.candidate)
+        done = (identity, message.attempt)
+        self._pending = [e for e in self._pending if not isinstance(e, Revoke) or (e.identity, e.attempt) != done]
 
     def _close(self, identity: Identity) -> None:
         if request := self.book.requests.get(identity):

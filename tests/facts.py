@@ -29,8 +29,8 @@ class Log:
     """Records facts into a state as a generator would, at a clock of its own."""
 
     def __init__(self, *, iterations: int = 3, tokens: int | None = None, seconds: float | None = None,
-                 strategy: str = "refine", drain_seconds: float = 60.0) -> None:
-        self.state = RunState("r")
+                 strategy: str = "refine", drain_seconds: float = 60.0, run: str = "r") -> None:
+        self.state = RunState(run)
         self.facts: list[Fact] = []
         self.now = 100.0
         self.record(
@@ -40,7 +40,7 @@ class Log:
         )
 
     def record(self, kind: type[Fact], /, **fields: Any) -> Any:
-        fact = kind(run="r", n=self.state.n + 1, at=self.now, **fields)
+        fact = kind(run=self.state.run, n=self.state.n + 1, at=self.now, **fields)
         self.state.apply(fact)
         self.facts.append(fact)
         return fact

@@ -6,8 +6,9 @@ replica of a run's engine (`ops.<run>.prefix.located`) and, where it begins to r
 requests. Publishes ForkRequest, StopRequest and AbortRequest, nothing else.
 
 A delta's way through here: `stream.py` orders it, `parse/` finds signals in its text, `situation.py` is what else a
-decision is made from, `value.py` weighs gain against cost, `service.py` publishes what comes out. `run.py` and
-`stop.py` decide on stops from the facts alone. `priors.json` holds what recorded reasoning says beforehand.
+decision is made from, `value.py` weighs gain against cost, `service.py` makes requests of what comes out and
+`outbox.py` publishes them. `run.py` and `stop.py` decide on stops from the facts alone. `priors.json` holds what
+recorded reasoning says beforehand.
 
 It never holds token ids, never talks to an LLM, never judges a candidate and decides nothing by itself: a request is
 granted or ignored by the run's generator, and only the generator's facts say which.

@@ -18,6 +18,7 @@ from trigger.capacity import Capacity
 from trigger.decide import decide
 from trigger.effects import Abort, Fork
 from trigger.ledger import Ledger
+from trigger.outbox import Outbox
 from trigger.policy import ForkState
 from trigger.reader import Reader
 from trigger.requests import abort_request, fork_request, stop_request
@@ -43,6 +44,7 @@ async def serve(bus: Bus, end: asyncio.Event) -> None:
         tasks.start(trigger.read_prefixes(prefixes))
         tasks.start(trigger.read_facts(facts))
         tasks.start(trigger.read_tokens(tokens))
+        tasks.start(trigger.outbox.keep_trying())
         await end.wait()
 
 
@@ -59,6 +61,7 @@ class Trigger:
 
     def __init__(self, bus: Bus, settings: TriggerSettings) -> None:
         self._bus = bus
+        self.outbox = Outbox(bus, lambda request: self._runs.get(request.run, _UNKNOWN).iteration == request.iteration)
         self._settings = settings
         self._capacity = Capacity()
         self._runs: dict[str, run.RunState] = {}
@@ -110,8 +113,8 @@ class Trigger:
             if wanted is None or iteration is None or (name, iteration) in self._stopped:
                 continue
             self._stopped.add((name, iteration))
-            await self._bus.record(stop_request(wanted, name, iteration, time.time()))
-            log.info("stop.requested", run=name, iteration=iteration, candidate=wanted.candidate, **wanted.numbers)
+            if await self.outbox.send(stop_request(wanted, name, iteration, time.time())):
+                log.info("stop.requested", run=name, iteration=iteration, candidate=wanted.candidate, **wanted.numbers)
 
     async def read_tokens(self, tokens: AsyncIterable[Delivery]) -> None:
         """Tokens and facts come by different ways. Of an iteration that no fact has announced yet the last delta is
@@ -165,8 +168,7 @@ class Trigger:
     async def _ask(self, effect: Fork | Abort, reader: Reader, delta: TokenDelta) -> None:
         where = {"run": delta.run, "iteration": delta.iteration, "reason": effect.reason}
         if isinstance(effect, Abort):
-            await self._bus.record(abort_request(effect, delta, time.time()))
-            log.warning("abort.requested", **where, **effect.numbers)
-        else:
-            await self._bus.record(fork_request(effect, reader.stream, delta, time.time()))
+            if await self.outbox.send(abort_request(effect, delta, time.time())):
+                log.warning("abort.requested", **where, **effect.numbers)
+        elif await self.outbox.send(fork_request(effect, reader.stream, delta, time.time())):
             log.info("fork.requested", **where, k=effect.k, at_char=effect.at_char, **effect.numbers)

@@ -7,16 +7,20 @@ from collections.abc import Callable
 
 import aiohttp
 
-from common.bus import Bus
+from common.bus import Bus, StreamFull
+from common.logs import get_logger
 from common.messages import EngineMeasured
 from generator.engine.metrics import Load, fetch
+
+log = get_logger()
 
 
 async def watch(
     bus: Bus, run: str, url: str, *, seconds: float, replica: str = "",
     seen: Callable[[Load | None], None] = lambda load: None,
 ) -> None:
-    """Every change of the load, looked for every `seconds`, until cancelled. An engine that is away says nothing.
+    """Every change of the load, looked for every `seconds`, until cancelled. An engine that is away says nothing;
+    what the bus has no room for is looked for again.
 
     `replica`: its name in what is published. `seen` is told every look, None where there was no answer.
     """
@@ -26,8 +30,11 @@ async def watch(
             load = await fetch(session, url)
             seen(load)
             if load is not None and load != last:
-                await bus.record(measured(run, load, time.time(), replica))
-                last = load
+                try:
+                    await bus.record(measured(run, load, time.time(), replica))
+                    last = load
+                except StreamFull as error:
+                    log.warning("load.refused", url=url, reason=str(error))
             await asyncio.sleep(seconds)
 
 

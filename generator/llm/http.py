@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, TypeVar
 
 import aiohttp
@@ -24,7 +25,7 @@ from generator.llm.errors import (
 T = TypeVar("T")
 _OVERFLOW = ("context_length_exceeded", "maximum context length", "context length", "max_model_len", "too many tokens")
 _WAIT_LIMIT = 300.0
-"""Longest wait an endpoint's Retry-After is followed for, seconds."""
+"""Longest wait an endpoint's Retry-After is followed for where tries are counted, seconds."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +94,11 @@ class Http:
 
     async def _retried(self, method: str, path: str, body: dict[str, Any] | None) -> aiohttp.ClientResponse:
         p = self.patience
+        end = time.monotonic() + p.away if p.away else None
         attempts = stamina.retry_context(
-            on=_backoff, attempts=None if p.away else p.attempts, timeout=p.away, wait_initial=p.wait,
-            wait_max=p.wait_max, wait_jitter=p.wait,
+            on=lambda error: _backoff(error, _WAIT_LIMIT if end is None else end - time.monotonic()),
+            attempts=None if p.away else p.attempts, timeout=p.away, wait_initial=p.wait, wait_max=p.wait_max,
+            wait_jitter=p.wait,
         )
         async for attempt in attempts:
             with attempt:
@@ -147,11 +150,12 @@ def is_overflow(code: str, message: str) -> bool:
     return any(sign in text for sign in _OVERFLOW)
 
 
-def _backoff(error: Exception) -> bool | float:
-    """For stamina: whether to try again, or after how many seconds."""
+def _backoff(error: Exception, left: float) -> bool | float:
+    """For stamina: whether to try again, or after how many seconds. What an endpoint asks for is followed no longer
+    than there is patience left; then it is tried for the last time."""
     if isinstance(error, Overloaded):
         wait = error.retry_after
-        return True if wait is None else min(wait, _WAIT_LIMIT)
+        return True if wait is None else min(wait, max(0.0, left))
     return isinstance(error, Unreachable)
 
 

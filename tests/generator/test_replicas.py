@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from common.bus import Bus
-from common.messages import PREFIX, EngineMeasured, Llm
+from common.messages import PREFIX, EngineMeasured, Llm, PrefixLocated
 from generator.engine.metrics import Load
 from generator.llm import Refused, Unreachable
 from generator.replicas import Replicas
 from generator.settings import GeneratorSettings
+from tests.refusing import Refusing
 from tests.replay.support import recording, replaying
 
 SETTINGS = GeneratorSettings(
@@ -64,6 +65,18 @@ async def test_one_that_comes_later_is_taken_in(bus: Bus) -> None:
                     break
         looking.cancel()
         assert (seat := replicas.place(0)) and seat.placement and set(seat.placement.seconds) == {first, second}
+
+
+async def test_a_full_disk_does_not_end_the_watch_over_them() -> None:
+    bus = Refusing()
+    async with replaying() as first, replaying() as second, probed(first, second) as replicas:
+        replicas.home = replicas.sites[0]
+        looking = asyncio.create_task(replicas.look_after(bus, "full"))
+        async with asyncio.timeout(10):
+            while {type(m) for m in bus.stored} != {EngineMeasured, PrefixLocated}:
+                assert not looking.done()
+                await asyncio.sleep(0.01)
+        looking.cancel()
 
 
 def test_runs_that_start_together_begin_at_different_replicas() -> None:

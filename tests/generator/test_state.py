@@ -4,9 +4,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from common.messages import CandidateSettled, GenerationEnded, GenerationStarted, IterationEnded, RequestIgnored
+from common.messages import (
+    CandidateDuplicated,
+    CandidateProposed,
+    CandidateSettled,
+    Fact,
+    GenerationEnded,
+    GenerationStarted,
+    IterationEnded,
+    Outcome,
+    RequestIgnored,
+)
 from generator.budget import exhausted, seconds_left
 from generator.ending import ending, next_look
+from generator.propose import propose
 from generator.state import RunState
 from tests.facts import Log
 
@@ -74,6 +85,27 @@ def test_iterations_are_exhausted_once_the_last_is_closed() -> None:
     assert exhausted(log.state, now=100.0, tokens=0) is None
     log.record(IterationEnded, iteration=1, reason="answered", H=())
     assert exhausted(log.state, now=100.0, tokens=0) == "iterations"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fate", "becomes"),
+    [
+        (None, "cancelled", CandidateProposed), (Outcome.INFRASTRUCTURE_ERROR, "counted", CandidateProposed),
+        (Outcome.WRONG_VALUES, "cancelled", CandidateDuplicated), (Outcome.PASSED, "counted", CandidateDuplicated),
+    ],
+)
+def test_a_source_that_could_not_be_judged_is_no_duplicate(
+    outcome: Outcome | None, fate: str, becomes: type[Fact]
+) -> None:
+    log = Log()
+    log.iteration()
+    source = "class ModelNew: pass"
+    first = log.draft(propose(log.state, source, generation="f1", origin="fork"))
+    assert propose(log.state, source, generation="main", origin="main").kind is CandidateDuplicated, "not judged yet"
+    log.record(CandidateSettled, iteration=1, candidate=first.candidate, outcome=outcome, fate=fate)
+    again = propose(log.state, source, generation="main", origin="main")
+    assert again.kind is becomes
+    assert again.fields.get("candidate") == ("c2" if becomes is CandidateProposed else None)
 
 
 def test_an_iteration_ends_when_everything_proposed_is_settled_or_the_wait_runs_out() -> None:

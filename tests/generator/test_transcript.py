@@ -41,7 +41,7 @@ def test_a_position_that_is_not_there_yet_is_refused() -> None:
 
 
 pieces = st.tuples(st.text(min_size=1, max_size=6), st.integers(0, 3), st.just("reasoning"))
-steps = st.lists(pieces | st.just("journal"), max_size=20)
+steps = st.lists(pieces | st.sampled_from(["journal", "refused"]), max_size=20)
 
 
 @given(steps, st.lists(st.tuples(st.text(min_size=1, max_size=6), st.integers(0, 3), st.just("answer")), max_size=4),
@@ -51,13 +51,16 @@ def test_the_journal_restores_everything_it_holds(reasoning: list, answer: list,
     token = char = 0
 
     def journal() -> None:
-        entry = transcript.journal_entry()
-        if entry is not None:
+        while (entry := transcript.journal_entry()) is not None:
             entries.extend([entry, entry] if twice else [entry])
+            transcript.journaled(entry)
 
     for step in [*reasoning, *answer]:
         if step == "journal":
             journal()
+            continue
+        if step == "refused":
+            transcript.journal_entry()
             continue
         text, tokens, channel = step
         ids = tuple(range(token, token + tokens)) if ids_known else None

@@ -187,6 +187,23 @@ def test_a_new_scheduler_takes_over_what_is_queued_running_and_revoked() -> None
     assert not desk.core.book.requests[Identity(V, "r", 1, "c2")].waiting
 
 
+def test_a_new_scheduler_revokes_nothing_again() -> None:
+    """A purge knows no attempt: done again it would take the newest attempt's job."""
+    desk = Desk(attempts=4)
+    for message in (desk.fixed(V), desk.fixed(P), desk.proposed("c1")):
+        desk.core.observe(message, 0.0)
+    for attempt in (1, 2):
+        desk.core.observe(desk.failed("c1", attempt), 0.0)
+        desk.core.observe(AttemptRevoked(
+            worker="s", at=1.0, stage=V, run="r", iteration=1, candidate="c1", attempt=attempt, reason="oom killer"
+        ), 0.0)
+    desk.core.adopt({Identity(V, "r", 1, "c1")}, {"v0": (V,), "p0": (P,)}, 7, 0.0)
+    assert desk.act() == []
+    assert desk.core.book.requests[Identity(V, "r", 1, "c1")].attempt == 3
+    [revoke, *_] = desk.tell(desk.failed("c1", 3))
+    assert isinstance(revoke, Revoke) and revoke.attempt == 3, "what no scheduler has done is still done"
+
+
 def test_after_a_restart_a_stale_result_stays_stale() -> None:
     """Attempts are read before results: the generator did not accept this one either."""
     desk = Desk()
