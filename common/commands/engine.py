@@ -47,6 +47,7 @@ async def start_engine(
     It keeps its port when it is restarted. ServiceFailed, with the engine's own words, where it does not start.
     """
     ready_file = logs / "engine.json"
+    ready_file.unlink(missing_ok=True)  # a former engine's address
     files = ("--ready-file", str(ready_file), "--log", str(logs / "vllm.log"))
     supervisor.add(python_service(
         _MODULE, *_arguments(args), "--port", str(free_port()), *files, name="engine", cores=cores
