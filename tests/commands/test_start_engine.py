@@ -30,5 +30,5 @@ async def test_a_former_engines_address_is_forgotten(tmp_path: Path) -> None:
     file = tmp_path / "engine.json"
     file.write_bytes(msgspec.json.encode(Ready(url="http://former", model="m")))
     supervisor: Any = Starts(file, Ready(url="http://new", model="m"))
-    ready = await start_engine(supervisor, argparse.Namespace(model="m", engine_arg=[]), tmp_path, None)
+    ready = await start_engine(supervisor, argparse.Namespace(model="m", engine_arg=[]), tmp_path)
     assert ready.url == "http://new" and not supervisor.found_former

@@ -104,6 +104,11 @@ def test_rights_are_dropped_and_only_judges_get_some_back() -> None:
         assert service.get("read_only") is True or name in ENGINES, name
 
 
+def test_what_does_not_judge_keeps_off_the_cores_that_time() -> None:
+    for name, service in compose({**SET, "SERVICE_CPUS": "0-6"})["services"].items():
+        assert (service.get("cpuset") == "0-6") == (name not in JUDGES | ENGINES), name
+
+
 def test_every_service_that_stays_has_a_check_a_restart_and_bounded_logs() -> None:
     for name, service in services().items():
         if "tools" in service.get("profiles", []):
