@@ -27,7 +27,8 @@ async def local_system(plan: Plan) -> AsyncIterator[LocalSystem]:
     plan.folder.mkdir(parents=True, exist_ok=True)
     plan.write_config()
     with pinned(plan.shared_cores()):
-        async with await start_server(plan.bus) as server, Supervisor(plan.folder / "logs") as supervisor:
+        supervising = Supervisor(plan.folder / "logs", grace=plan.grace())
+        async with await start_server(plan.bus) as server, supervising as supervisor:
             for service in plan.services():
                 supervisor.add(service)
             yield LocalSystem(plan, server.settings, supervisor)

@@ -13,8 +13,11 @@ from common.devices import Device, DeviceSettings, discover, other_cores, own_co
 from common.messages import Stage
 from common.settings import CONFIG_VARIABLE, known_sections, load, to_toml, variable
 from common.supervise import Service, python_service
+from common.worker.settings import WorkerSettings
 
 _COORDINATORS = ("generator", "trigger", "scheduler")
+_ENDING_SECONDS = 5.0
+"""For what a service does once its last job is finished or handed back."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Plan:
     def shared_cores(self) -> tuple[int, ...]:
         """Cores that time nothing: for services, and whatever else runs beside them."""
         return other_cores(self._device_settings())
+
+    def grace(self) -> float:
+        """How long services may take to end: the one with the longest job to finish, and then some."""
+        drains = [section.drain_seconds for section in self.sections.values() if isinstance(section, WorkerSettings)]
+        return max(drains, default=0.0) + _ENDING_SECONDS
 
     def services(self) -> list[Service]:
         env, cores = self._environment(), self.shared_cores()
