@@ -12,7 +12,8 @@ from typing import NoReturn, Protocol
 from common.errors import SpecgenError, UsageError
 
 GROUP = "specgen.commands"
-FIRST = ("run", "check", "doctor", "up", "submit", "status", "tap", "report", "cancel", "resume", "dead")
+FIRST = ("run", "check", "doctor", "up", "submit", "status", "tap", "report", "cancel", "resume", "dead",
+         "limits")
 """The order in which a newcomer meets them; others follow."""
 
 

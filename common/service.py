@@ -20,16 +20,23 @@ Serve = Callable[[Bus, asyncio.Event], Awaitable[None]]
 
 def run_service(name: str, serve: Serve) -> int:
     """Run `serve` until SIGTERM or SIGINT. Exit code: 0 ended in order, 2 cannot start as configured, 1 gave up."""
+    code = 0
     try:
         configure(name)
         asyncio.run(_serve(name, serve))
-    except UsageError as error:
-        print(f"specgen {name}: {error}", file=sys.stderr)
-        return 2
-    except SpecgenError as error:
-        print(f"specgen {name}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    except* UsageError as errors:  # what a task of `background()` raises comes in a group
+        code = _say(name, errors, 2)
+    except* SpecgenError as errors:
+        code = _say(name, errors, 1)
+    return code
+
+
+def _say(name: str, error: BaseException, code: int) -> int:
+    """One line: the first error is what ended the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(f"specgen {name}: {error}", file=sys.stderr)
+    return code
 
 
 def unique_name(service: str) -> str:

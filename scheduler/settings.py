@@ -8,8 +8,9 @@ import msgspec
 class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 3
     """Attempts of one stage of one candidate before it ends as infrastructure_error."""
-    attempt_seconds: float = 180.0
-    """How long an attempt may take, its wait in the queue included, before it is revoked."""
+    attempt_seconds: float = 900.0
+    """How long an attempt may take, its wait in the queue included, before it is revoked. More than the judge's own
+    limits together (a build, then a stage), so that what is slow ends by those, with the outcome they have for it."""
     worker_timeout: float = 6.0
     """A worker silent for so long is gone; it beats every second."""
     tick_seconds: float = 0.5

@@ -35,7 +35,8 @@ async def _ensure(connection: Connection, config: dict[str, Any], update: bool) 
             there = (await connection.call(f"STREAM.UPDATE.{name}", config))["config"]
     except ApiError as error:
         raise Unreachable(
-            f"stream {name}: {error}; give it more room, lower SPECGEN_BUS_STREAM_MIB, or use another state directory"
+            f"stream {name}: {error}; give the server more room (its max_file_store), lower SPECGEN_BUS_STREAM_MIB, "
+            "or use another state directory"
         ) from None
     return there
 

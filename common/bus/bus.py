@@ -195,7 +195,12 @@ class Bus:
         """
         return Work(self._connection, patterns_by_priority, durable=durable, ack_wait=ack_wait, poll=poll)
 
-    # What waits
+    # Limits and what waits
+
+    async def apply_limits(self) -> dict[str, dict[str, Any]]:
+        """Give every stream the limits of this client's settings: for whoever runs the server. What is in force then,
+        by stream; Unreachable where the server has not so much room."""
+        return await admin.ensure_streams(self._connection, self.settings, update=True)
 
     async def purge(self, pattern: str) -> int:
         """Remove stored messages under a pattern; how many went. Running work is not stopped by it."""

@@ -43,7 +43,8 @@ def find(state_dir: Path) -> Announcement | None:
 
 
 def find_server(settings: BusSettings) -> tuple[str, str | None]:
-    """Address and token: the settings' own, else the ones announced under `state_dir`."""
+    """Address and token: the settings' own, else the ones announced under `state_dir`. A token belongs to its address:
+    one set without an address is for another server."""
     if settings.url:
         return settings.url, settings.token
     found = find(Path(settings.state_dir))
@@ -52,7 +53,7 @@ def find_server(settings: BusSettings) -> tuple[str, str | None]:
             f"no server is announced in {settings.state_dir}: start one with `specgen up`, "
             "or name one with SPECGEN_BUS_URL and SPECGEN_BUS_TOKEN"
         )
-    return found.url, settings.token or found.token
+    return found.url, found.token
 
 
 def write_private(path: Path, data: bytes) -> None:

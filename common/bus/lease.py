@@ -81,11 +81,16 @@ class Lease:
 
     async def _renew_for_ever(self) -> None:
         while not self.lost.is_set():
-            await asyncio.sleep(self._seconds / 3)
+            await asyncio.sleep(min(self._seconds / 3, self._left()))
             try:
-                await asyncio.wait_for(self._renew(), max(0.0, self._good_until - time.monotonic()))
+                await asyncio.wait_for(self._renew(), self._left())
             except (KeyChanged, Unreachable, TimeoutError) as error:
                 self._lose(str(error) or "not renewed in time")
+            except BusError as error:  # a full disk, say: there may be room again before the time is up
+                log.warning("lease.not_renewed", key=self.key, holder=self.holder, error=str(error))
+
+    def _left(self) -> float:
+        return max(0.0, self._good_until - time.monotonic())
 
     async def _renew(self) -> None:
         async with self._lock:
@@ -101,9 +106,9 @@ class Lease:
         """Ask the server; LeaseLost where the lease is not held any more or that cannot be confirmed in time."""
         if not self.lost.is_set():
             try:
-                await asyncio.wait_for(self._confirm(), max(0.0, self._good_until - time.monotonic()))
-            except (Unreachable, TimeoutError):
-                self._lose("could not be confirmed")
+                await asyncio.wait_for(self._confirm(), self._left())
+            except (BusError, TimeoutError) as error:
+                self._lose(f"could not be confirmed: {error or 'no answer in time'}")
         if self.lost.is_set():
             raise LeaseLost(f"{self.holder} no longer holds {self.key} (revision {self.revision})")
 

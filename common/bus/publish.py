@@ -80,6 +80,6 @@ def _refusal(error: ApiError, stream: str, subject: str) -> BusError:
     if error.code == _STORE_FAILED or error.code in _NO_SPACE:
         return StreamFull(
             f"stream {stream} takes no more: {error.description}; free the disk, wait for old messages to age out, "
-            "or raise its size in SPECGEN_BUS_STREAM_MIB"
+            "or raise its size in SPECGEN_BUS_STREAM_MIB with `specgen limits`"
         )
     return BusError(f"stream {stream} refuses a message on {subject}: {error.description} (JetStream {error.code})")

@@ -20,7 +20,7 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=
     url: str | None = None
     """`nats://host:port` of a running server. None: the server announced in `state_dir`."""
     token: str | None = None
-    """Token of that server. Never logged, never in an argument vector."""
+    """Token of the server at `url`; an announced one has its own. Never logged, never in an argument vector."""
     state_dir: str = msgspec.field(default_factory=default_state_dir)
     """Where our own server keeps its store, its port and its announcement."""
     host: str = "127.0.0.1"

@@ -39,18 +39,15 @@ def require_engine(args: argparse.Namespace) -> None:
         raise UsageError(done.stderr.strip().splitlines()[-1].removeprefix("engine: "))
 
 
-async def start_engine(
-    supervisor: Supervisor, args: argparse.Namespace, logs: Path, cores: tuple[int, ...] | None
-) -> Ready:
+async def start_engine(supervisor: Supervisor, args: argparse.Namespace, logs: Path) -> Ready:
     """Start the engine and wait until it answers: half a minute for a small model, minutes for a large one.
 
     It keeps its port when it is restarted. ServiceFailed, with the engine's own words, where it does not start.
     """
     ready_file = logs / "engine.json"
+    ready_file.unlink(missing_ok=True)  # a former engine's address
     files = ("--ready-file", str(ready_file), "--log", str(logs / "vllm.log"))
-    supervisor.add(python_service(
-        _MODULE, *_arguments(args), "--port", str(free_port()), *files, name="engine", cores=cores
-    ))
+    supervisor.add(python_service(_MODULE, *_arguments(args), "--port", str(free_port()), *files, name="engine"))
     assert supervisor.failure is not None
     while not ready_file.exists():
         if supervisor.failure.done():

@@ -29,7 +29,7 @@ from common.report.watch import Watch
 from common.service import unique_name
 from common.settings import load, refuse_unknown
 from common.supervise import Supervisor
-from common.system import is_up, local_system, make_plan
+from common.system import is_up, local_system, make_plan, pinned
 
 NAME = "run"
 HELP = "optimise one task: start what is needed, show progress, leave the best kernel and a report"
@@ -119,11 +119,15 @@ async def _cancel(bus: Bus, run: str) -> None:
 
 @asynccontextmanager
 async def _system(args: argparse.Namespace, folder: Path) -> AsyncIterator[tuple[BusSettings, Supervisor]]:
-    """The system that `specgen up` runs, if one answers; else one of our own with its state under `folder`."""
+    """The system that `specgen up` runs, if one answers; else one of our own with its state under `folder`.
+
+    Either may judge on this host: what is started within the block keeps off the cores that time.
+    """
     settings = load("bus", BusSettings)
     if await is_up(settings):
-        async with Supervisor(folder / "logs") as supervisor:
-            yield settings, supervisor
+        with pinned(other_cores(load("devices", DeviceSettings, kind=args.device))):
+            async with Supervisor(folder / "logs") as supervisor:
+                yield settings, supervisor
         return
     plan = make_plan(
         folder, state_dir=folder / "state", device=args.device, validators=args.validators, profilers=args.profilers
@@ -138,8 +142,7 @@ async def _llm(args: argparse.Namespace, given: Llm, supervisor: Supervisor, fol
         url = await start_replay(supervisor, args.replay, args.rate, folder / "logs" / "replay.json")
         return msgspec.structs.replace(given, url=url)
     if args.engine:
-        cores = other_cores(load("devices", DeviceSettings, kind=args.device))
-        ready = await start_engine(supervisor, args, folder / "logs", cores)
+        ready = await start_engine(supervisor, args, folder / "logs")
         return msgspec.structs.replace(given, url=ready.url, model=ready.model)
     return given
 

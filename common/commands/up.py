@@ -67,5 +67,5 @@ async def _up(args: argparse.Namespace, settings: BusSettings) -> None:
 
 async def _engine(args: argparse.Namespace, system: LocalSystem) -> None:
     if args.engine:
-        ready = await start_engine(system.supervisor, args, system.plan.folder / "logs", system.plan.shared_cores())
+        ready = await start_engine(system.supervisor, args, system.plan.folder / "logs")
         print(f"{ready.model} at {ready.url}; hand tasks to it with --llm {ready.url}", flush=True)

@@ -1,6 +1,7 @@
 """A run's events as a file: one JSON object a line, the run's log and the device facts of its period."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +37,17 @@ def once(facts: Iterable[Fact]) -> Iterator[Fact]:
 
 
 def write(path: Path, events: Iterable[Message]) -> None:
-    lines = (msgspec.json.encode({"subject": e.subject(), "message": msgspec.to_builtins(e)}) for e in events)
+    lines = (msgspec.json.encode({"subject": e.subject(), "message": _json(msgspec.to_builtins(e))}) for e in events)
     path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def _json(value: Any) -> Any:
+    """JSON has no number for what a wrong kernel may return: it is written as "nan", "inf" or "-inf"."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read(path: Path) -> list[Message]:
@@ -55,7 +65,7 @@ def _line(path: Path, number: int, line: bytes) -> Message:
         kind = message_type(value["subject"])
         if kind is None:
             raise UsageError(f"{path}:{number}: no message has the subject {value['subject']}")
-        return msgspec.convert(value["message"], kind)
+        return msgspec.convert(value["message"], kind, strict=False)
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise UsageError(f"{path}:{number}: not an event: {error}") from None
 

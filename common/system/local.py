@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from common.bus import BusSettings, start_server
 from common.supervise import Supervisor
+from common.system.pinned import pinned
 from common.system.plan import Plan
 
 
@@ -19,10 +20,15 @@ class LocalSystem:
 
 @asynccontextmanager
 async def local_system(plan: Plan) -> AsyncIterator[LocalSystem]:
-    """Start the server and every service; leaving the block ends all of them, services first."""
+    """Start the server and every service; leaving the block ends all of them, services first.
+
+    Meanwhile this process keeps to the shared cores, as do the server and what else is started within the block.
+    """
     plan.folder.mkdir(parents=True, exist_ok=True)
     plan.write_config()
-    async with await start_server(plan.bus) as server, Supervisor(plan.folder / "logs") as supervisor:
-        for service in plan.services():
-            supervisor.add(service)
-        yield LocalSystem(plan, server.settings, supervisor)
+    with pinned(plan.shared_cores()):
+        supervising = Supervisor(plan.folder / "logs", grace=plan.grace())
+        async with await start_server(plan.bus) as server, supervising as supervisor:
+            for service in plan.services():
+                supervisor.add(service)
+            yield LocalSystem(plan, server.settings, supervisor)

@@ -11,10 +11,13 @@ import msgspec
 from common.bus import BusSettings
 from common.devices import Device, DeviceSettings, discover, other_cores, own_cores
 from common.messages import Stage
-from common.settings import CONFIG_VARIABLE, known_sections, load, to_toml
+from common.settings import CONFIG_VARIABLE, known_sections, load, to_toml, variable
 from common.supervise import Service, python_service
+from common.worker.settings import WorkerSettings
 
 _COORDINATORS = ("generator", "trigger", "scheduler")
+_ENDING_SECONDS = 5.0
+"""For what a service does once its last job is finished or handed back."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,34 @@ class Plan:
 
     def shared_cores(self) -> tuple[int, ...]:
         """Cores that time nothing: for services, and whatever else runs beside them."""
-        kind = self.sections["devices"]
-        assert isinstance(kind, DeviceSettings)
-        return other_cores(kind)
+        return other_cores(self._device_settings())
+
+    def grace(self) -> float:
+        """How long services may take to end: the one with the longest job to finish, and then some."""
+        drains = [section.drain_seconds for section in self.sections.values() if isinstance(section, WorkerSettings)]
+        return max(drains, default=0.0) + _ENDING_SECONDS
 
     def services(self) -> list[Service]:
-        env, cores = {CONFIG_VARIABLE: str(self.config_file())}, self.shared_cores()
+        env, cores = self._environment(), self.shared_cores()
         workers = [("validator", n) for n in range(self.validators)] + [("profiler", n) for n in range(self.profilers)]
         return [
             *self.extra,
             *(python_service(name, env=env, cores=cores) for name in _COORDINATORS),
             *(python_service(name, name=f"{name}-{n + 1}", env=env, cores=cores) for name, n in workers),
         ]
+
+    def _environment(self) -> dict[str, str]:
+        """The file, and what flags may have decided against a variable: a service would believe the variable."""
+        return {
+            CONFIG_VARIABLE: str(self.config_file()),
+            variable("bus", "state_dir"): self.bus.state_dir,
+            variable("devices", "kind"): self._device_settings().kind,
+        }
+
+    def _device_settings(self) -> DeviceSettings:
+        settings = self.sections["devices"]
+        assert isinstance(settings, DeviceSettings)
+        return settings
 
 
 def make_plan(

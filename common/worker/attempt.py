@@ -5,7 +5,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
-from common.bus import Bus, LeaseLost
+from common.bus import Bus, LeaseLost, record_patiently
 from common.devices import Device
 from common.judge import Artefact, Judge, JudgeFault
 from common.messages import Job, Judgement, Profile, Stage, Verdict
@@ -71,7 +71,7 @@ class Attempt:
     async def _publish(
         self, job: Job, judgement: Judgement, taken_at: float, device: str | None, lease: int | None
     ) -> None:
-        await self._bus.record(self._result(
+        await record_patiently(self._bus, self._result(
             run=job.run, iteration=job.iteration, candidate=job.candidate, attempt=job.attempt, at=time.time(),
             worker=self._bus.name, device=device, lease=lease, queue_seconds=max(0.0, taken_at - job.requested_at),
             judgement=judgement,

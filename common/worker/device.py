@@ -6,7 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common.bus import STATE, Bus, Lease, LeaseHeld
+from common.bus import STATE, Bus, Lease, LeaseHeld, StreamFull
+from common.bus.patient import FULL_WAIT
 from common.devices import Device
 from common.logs import get_logger
 from common.messages import Assignment, Job, LeaseReleased, LeaseTaken, Stage
@@ -59,6 +60,9 @@ class Devices:
                         return device, await self._take_one(device, job, stack)
                     except (LeaseHeld, NoRoom):
                         continue
+                    except StreamFull as error:
+                        log.warning("device.waiting", device=device.id, reason=str(error))
+                        await asyncio.sleep(FULL_WAIT)
             await asyncio.sleep(self._poll)
 
     async def _take_one(self, device: Device, job: Job, stack: AsyncExitStack) -> Lease:

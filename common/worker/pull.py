@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from common.background import background
-from common.bus import Bus, Task
+from common.bus import Bus, Task, record_patiently
 from common.devices import Device
 from common.judge import Judge
 from common.logs import get_logger
@@ -102,7 +102,7 @@ class Worker:
 
     async def _work_on(self, job: Job, delivery: int, taken_at: float) -> None:
         self.heart.working_on(identity(job))
-        await self._bus.record(AttemptStarted(**_address(self._bus, job), delivery=delivery))
+        await record_patiently(self._bus, AttemptStarted(**_address(self._bus, job), delivery=delivery))
         try:
             judgement = await self._attempt.run(job, taken_at)
         except AttemptFault as fault:
@@ -113,7 +113,7 @@ class Worker:
     async def _failed(self, job: Job, fault: AttemptFault) -> None:
         """The attempt is over without a result; the scheduler issues the next one."""
         log.warning("attempt.failed", job=identity(job), attempt=job.attempt, device=fault.device, reason=str(fault))
-        await self._bus.record(AttemptFailed(
+        await record_patiently(self._bus, AttemptFailed(
             **_address(self._bus, job), reason=str(fault), device=fault.device, quarantine=fault.quarantine,
         ))
 

@@ -38,7 +38,8 @@ CASES = [
     (["dead", "show"], 2, ""),
     (["record"], 2, "--upstream"),
 ]
-NEEDS_SYSTEM = [["status"], ["cancel", "r"], ["resume", "r"], ["report", "r"], ["tap", "evt.>"], ["dead", "list"]]
+NEEDS_SYSTEM = [["status"], ["cancel", "r"], ["resume", "r"], ["report", "r"], ["tap", "evt.>"], ["dead", "list"],
+                ["limits"]]
 
 
 @pytest.fixture

@@ -95,6 +95,13 @@ def test_settings_given_to_services_exist() -> None:
         assert given <= known | {"SPECGEN_LOG"}
 
 
+def test_limits_of_the_streams_reach_whoever_may_make_them() -> None:
+    for name, service in ours().items():
+        given = service["environment"]
+        wanted = {"SPECGEN_BUS_STREAM_MIB", "SPECGEN_BUS_KEEP_DAYS"} if "SPECGEN_BUS_URL" in given else set()
+        assert wanted == {key for key in given if key in wanted and given[key] is None}, name
+
+
 def test_rights_are_dropped_and_only_judges_get_some_back() -> None:
     for name, service in services().items():
         assert service["cap_drop"] == ["ALL"], name
@@ -102,6 +109,11 @@ def test_rights_are_dropped_and_only_judges_get_some_back() -> None:
         assert ("cap_add" in service) == (name in JUDGES), name
         assert service.get("privileged") is None
         assert service.get("read_only") is True or name in ENGINES, name
+
+
+def test_what_does_not_judge_keeps_off_the_cores_that_time() -> None:
+    for name, service in compose({**SET, "SERVICE_CPUS": "0-6"})["services"].items():
+        assert (service.get("cpuset") == "0-6") == (name not in JUDGES | ENGINES), name
 
 
 def test_every_service_that_stays_has_a_check_a_restart_and_bounded_logs() -> None:

@@ -1,6 +1,7 @@
 """A summary computed from facts written by hand, number by number."""
 from __future__ import annotations
 
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from common.errors import UsageError
 from common.messages import (
     AttemptFailed,
     CandidateDuplicated,
+    Difference,
+    Feedback,
     GenerationEnded,
     GenerationStarted,
     IterationEnded,
@@ -132,6 +135,19 @@ def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: 
     assert event_file.read(path) == events
     facts = [event for event in events if hasattr(event, "n")]
     assert list(event_file.once([*facts[:4], facts[3], *facts[4:]])) == facts  # type: ignore[list-item]
+
+
+def test_what_is_no_number_survives_the_file(tmp_path: Path) -> None:
+    differences = tuple(Difference(index=(i,), expected=1.0, got=got) for i, got in enumerate((inf, -inf, nan, 2.5)))
+    log = Log()
+    log.iteration()
+    log.proposed("c1")
+    feedback = Feedback(summary="null", differences=differences)
+    wrong = result(Stage.VALIDATE, "c1", judgement(Outcome.WRONG_VALUES, feedback=feedback))
+    log.draft(judge_result(log.state, wrong, Stage.VALIDATE, 1))
+    event_file.write(tmp_path / "events.jsonl", log.facts)
+    # As text: a NaN equals nothing, itself included.
+    assert repr(event_file.read(tmp_path / "events.jsonl")) == repr(log.facts)
 
 
 def test_the_page_says_what_was_decided_on_which_numbers(events: list[Message]) -> None:
