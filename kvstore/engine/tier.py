@@ -248,11 +248,11 @@ class Tier:
         chain.pool, chain.epoch, chain.short = pool.name, pool.state.epoch, short
 
     def _touch(self, chain: Chain, pool: Pool) -> None:
-        """Now and then, so that what a running request stands on is not evicted for others."""
+        """Now and then, so that what a running request stands on is not evicted for others; its beginning last."""
         now = time.monotonic()
         if now - chain.touched_at > _TOUCH_SECONDS:
             chain.touched_at = now
-            for batch in batches(list(chain.keys)):
+            for batch in reversed(list(batches(list(chain.keys)))):
                 pool.tell(Touch(keys=batch))
 
     def _pool_for(self, chain: Chain) -> Pool | None:

@@ -186,6 +186,23 @@ def test_unused_and_cold_chunks_are_given_up_first() -> None:
     assert made.coldest(3) == [unused, second.chunk, first.chunk]
 
 
+def test_a_chunk_given_up_costs_the_end_of_a_prefix_and_not_its_beginning() -> None:
+    """However it came to be used last: written, looked up or read."""
+    keys = [A, B, C, D, E]
+    for use in ("write", "look up", "read"):
+        made = pool(3, 2)
+        handles = put(made, *keys)
+        directory = made.directory(MINE)
+        if use == "look up":
+            directory.leading(keys)
+        elif use == "read":
+            directory.pin("r", keys)
+            directory.unpin("r", handles)
+        assert made.coldest(3) == [handles[4].chunk, handles[2].chunk, handles[0].chunk], use
+        made.revoke(made.coldest(1))
+        assert directory.leading(keys) == 4, use
+
+
 def test_tenants_never_share_a_chunk_and_a_new_one_gets_its_first() -> None:
     made = pool(2, 2, MINE, THEIRS)
     put(made, A, B, C)
