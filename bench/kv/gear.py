@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from bench.kv.child import reached
 from kvstore.engine.config import TierConfig
 from kvstore.engine.device import LOAD_PROGRAMS, STORE_PROGRAMS, DeviceCopier
 from kvstore.engine.slots import Slots
@@ -54,7 +55,7 @@ class Worker:
             "store": DeviceCopier(self.regions, geometry, 0, STORE_PROGRAMS),
             "load": DeviceCopier(self.regions, geometry, 0, LOAD_PROGRAMS),
         }
-        self.transfers = Transfers(folder, hello, self.copiers["store"], self.copiers["load"])
+        self.transfers = reached(Transfers(folder, hello, self.copiers["store"], self.copiers["load"]))
         self.geometry = geometry
         self.payload = geometry.payload
         self._job = 0

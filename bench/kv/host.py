@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.kv.child import PoolChild, pool_child
+from bench.kv.child import PoolChild, pool_child, reached
 from kvstore.engine.config import TierConfig
 from kvstore.engine.host import HostCopier
 from kvstore.engine.slots import Slots
@@ -37,7 +37,7 @@ def measure(pool: PoolChild, repeats: int) -> dict[str, object]:
     tier = Tier(config, Hello(role="manager", engine="bench", space=space, geometry=GEOMETRY))
     hello = Hello(role="worker", engine="bench", space=space, geometry=GEOMETRY)
     copiers = HostCopier([memory], GEOMETRY, 0), HostCopier([memory], GEOMETRY, 0)
-    transfers = Transfers(pool.folder, hello, *copiers)
+    transfers = reached(Transfers(pool.folder, hello, *copiers))
     expected = memory.copy()
     slots = tier.reserve("a", KEYS).slots
     stored = _seconds(lambda: _copy(transfers, "store", slots), 1)

@@ -102,6 +102,11 @@ class Transfers:
         failed, self._failed = self._failed, set()
         return failed
 
+    def connected(self) -> bool:
+        """Whether there are pools and all have welcomed this worker. Before that they promise its engine nothing."""
+        pools = list(self._pools.values())
+        return bool(pools) and all(pool.connected for pool in pools)
+
     def wait(self, ids: Collection[int]) -> None:
         with self._lock:
             self._lock.wait_for(lambda: not self._open.intersection(ids))

@@ -11,12 +11,15 @@ import pytest
 
 from kvstore.checksum import checksums
 from kvstore.desk import Session
+from kvstore.engine import mappings
 from kvstore.engine.config import TierConfig, read, transfer_config
 from kvstore.engine.copier import Copy, Places
 from kvstore.engine.host import HostCopier
 from kvstore.engine.slots import Ints
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Space
+from kvstore.line import Line
+from kvstore.memory import Mapping, Peer, make_peer
 from kvstore.wire import Hello
 from tests.kvstore.fake_engine import CHUNK, GEOMETRY, FakeEngine, content, key, stored
 from tests.kvstore.service import PoolService, pool_service, until
@@ -89,6 +92,50 @@ def test_a_prefix_that_is_too_short_is_computed(service: PoolService, make: Call
     stored(service, 4)
     a.tier._config = TierConfig(sockets="", min_load_tokens=65)
     assert a.tier.find("s", [key(n) for n in range(4)], 0) == 0
+
+
+def test_a_session_that_broke_in_whatever_way_is_made_again_with_its_own_memory(
+    service: PoolService, make: Callable[..., FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an offer of a length that no driver takes. The pool that comes next may be of another kind."""
+    asked: list[str] = []
+
+    class Strange:
+        maps = True
+
+        def open(self, *arguments: object, **more: object) -> Mapping:
+            raise ValueError("Buffer size too small")
+
+    def peer(kind: str, context: int | None) -> Peer:
+        asked.append(kind)
+        return Strange() if len(asked) == 1 else make_peer(kind)
+
+    monkeypatch.setattr(mappings, "make_peer", peer)
+    monkeypatch.setattr(mappings, "_REFUSED_SECONDS", 0.01)
+    a = make("a")
+    a.store("r", [key(1)])
+    until(lambda: len(asked) == 2 and a.connected())
+    assert a.store("s", [key(2)]) == 1
+    stored(service, 1)
+    assert a.load("t", [key(2)]) == (1, 0)
+
+
+def test_what_a_worker_says_before_its_session_has_begun_is_said_then(
+    service: PoolService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service counts it a little earlier, and promises its engine pages already."""
+    goes_on = threading.Event()
+    monkeypatch.setattr(Line, "wait_without_limit", lambda line: goes_on.wait(60) and line._socket.settimeout(None))
+    a = FakeEngine(service.path.parent, "a")
+    try:
+        until(lambda: service.call(service.desk.workers))
+        assert a.store("r", [key(1)]) == 1
+        assert a.store("s", [key(1)]) == 0, "the service waits for what was promised"
+        goes_on.set()
+        until(lambda: a.store("t", [key(1)]) == 1, seconds=3)
+    finally:
+        goes_on.set()
+        a.close()
 
 
 def test_a_prefix_in_two_pools_is_loaded_from_both(service: PoolService, make: Callable[..., FakeEngine]) -> None:
