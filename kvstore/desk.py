@@ -93,6 +93,8 @@ class Desk:
         self.pool.gone(session.name)
         if session.hello is not None and session.hello.role == "worker":
             self.pool.directory(session.hello.space).forget(session.hello.engine)
+        if session.hello is not None and not self._in_use(session.hello.space):
+            self.pool.left(session.hello.space)
         self._on_change()
 
     def received(self, session: Session, data: bytes) -> None:
@@ -136,6 +138,10 @@ class Desk:
     def shrink(self, chunks: int) -> list[int]:
         """Take chunks back, coldest first; those revoked now."""
         return self.revoke(self.pool.coldest(chunks))
+
+    def to_share(self) -> int | None:
+        """The chunk to give up for a space that finds no room, see `Pool.to_share`."""
+        return self.pool.to_share([space for space in self.pool.directories() if self._in_use(space)])
 
     def revoke(self, chunks: list[int]) -> list[int]:
         taken = self.pool.revoke(chunks)
@@ -244,7 +250,7 @@ class Desk:
         granted = dict(directory.reserve(hello.engine, keys, lambda: self.pool.more(space))) if serves else {}
         self._offer(space)
         short = not serves or not all(key in granted or directory.has(key) for key in keys)
-        if self.pool.starved():
+        if self.to_share() is not None:
             self._on_change()
         handles = pack([granted.get(key) for key in keys])
         session.reply(Handles(handles=handles, state=self._state(hello), short=short))
@@ -280,8 +286,7 @@ class Desk:
         return not self.paused and len(parts) == hello.geometry.parts
 
     def _state(self, hello: Hello, count: int = 0) -> State:
-        unused = sum(chunk.space is None and not chunk.leaving for chunk in self.pool.chunks.values())
-        room = self.pool.directory(hello.space).room(unused) if self._serves(hello) else 0
+        room = self.pool.directory(hello.space).room(len(self.pool.unused())) if self._serves(hello) else 0
         return State(epoch=self.pool.epoch, paused=self.paused, room=room, count=count)
 
     def _offer(self, space: Space) -> None:

@@ -95,19 +95,26 @@ class Keeper:
         if need := self._reservations.need:
             short = shortfall(self._limits, need=need, free=free, leaving=leaving, own=own)
             return self._shrink(short, "reserved", now, max(self._reservations.waiting(), key=lambda r: r.need).id)
-        change = surplus(
-            self._limits, free=free, own=own, leaving=leaving, reserved=self._reservations.active,
-            idle=now - self._reservations.ended_at,
-        )
+        change = self._surplus(now, free=free, own=own, leaving=leaving)
         if change < 0:
             return self._shrink(-change, "limit" if own > self._limits.most else "pressure", now)
         return self._grow(change, now)
 
+    def _surplus(self, now: float, *, free: int, own: int, leaving: int) -> int:
+        return surplus(
+            self._limits, free=free, own=own, leaving=leaving, reserved=self._reservations.active,
+            idle=now - self._reservations.ended_at,
+        )
+
     def _share(self, now: float) -> list[Message]:
-        """A tenant that has nothing gets a chunk of the one that has most."""
-        if not self._desk.pool.starved() or self._desk.pool.leaving():
+        """A tenant that finds no room gets a chunk for another's: one at a time, and only where it would be made."""
+        chunk = self._desk.to_share()
+        if chunk is None or self._desk.pool.leaving():
             return []
-        return self._shrunk(self._desk.revoke([self._desk.pool.richest()]), "share", now)
+        size = self._limits.chunk
+        if self._surplus(now, free=self._memory.free() + size, own=self._own - size, leaving=0) < 1:
+            return []
+        return self._shrunk(self._desk.revoke([chunk]), "share", now)
 
     def _shrink(self, chunks: int, reason: str, now: float, reservation: str = "") -> list[Message]:
         return self._shrunk(self._desk.shrink(chunks) if chunks else [], reason, now, reservation)

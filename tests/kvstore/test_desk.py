@@ -2,70 +2,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
-from kvstore.desk import Desk, Session
-from kvstore.geometry import Handle
+from kvstore.desk import Desk
 from kvstore.handles import pack, present
-from kvstore.memory import make_owner
 from kvstore.pool import Pool
-from kvstore.wire import Ask, FromService, Handles, Pin, Read, Reserve, Role, State, Wrote, encode
-from tests.kvstore.service import GEOMETRY, hello
+from kvstore.wire import Handles, Pin, Read, Reserve, Wrote
+from tests.kvstore.fake_peer import KEYS, FakeMemory, Peer
+from tests.kvstore.service import GEOMETRY
 
-KEYS = [bytes([n]) * 36 for n in range(4)]
 TWO_PARTS = type(GEOMETRY)(layout="test", dtype="float32", tokens=16, payload=1024, parts=2)
 
 
-class Peer:
-    """A session, and what it was sent."""
-
-    def __init__(self, desk: Desk, number: int, role: Role, engine: str = "e", **changes: object) -> None:
-        self.sent: list[FromService] = []
-        self.session = Session(number, lambda packet, _: self.sent.append(packet))
-        self._desk = desk
-        desk.opened(self.session)
-        desk.received(self.session, encode(hello(role, engine, **changes)))
-
-    def tell(self, packet: Ask | Pin | Reserve | Wrote | Read) -> FromService:
-        self._desk.received(self.session, encode(packet))
-        return self.sent[-1]
-
-    def handles(self, packet: Pin | Reserve) -> list[Handle]:
-        answer = self.tell(packet)
-        assert isinstance(answer, Handles)
-        return present(answer.handles)
-
-    def found(self) -> int:
-        answer = self.tell(Ask(keys=KEYS))
-        assert isinstance(answer, State)
-        return answer.count
-
-    def leave(self) -> None:
-        self._desk.closed(self.session)
-
-
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def desk() -> Desk:
     tags = itertools.count(1)
-    made = Desk("cpu", Pool(8 * GEOMETRY.page_bytes, first=1, tag=lambda: next(tags)), NoDescriptors())
+    pool = Pool(8 * GEOMETRY.page_bytes, first=1, tag=lambda: next(tags))
+    made = Desk("cpu", pool, FakeMemory(pool.chunk_bytes))
     made.grow()
-    yield made
-    made.end()
-
-
-class NoDescriptors:
-    """Host memory that nobody is shown."""
-
-    kind = "shm"
-
-    def __init__(self) -> None:
-        owner = make_owner("shm", "")
-        self.allocate, self.free, self.total, self.round_up = owner.allocate, owner.free, owner.total, owner.round_up
-
-    def export(self, segment: object, *, writable: bool) -> tuple[bytes, None]:
-        return b"", None
+    return made
 
 
 def test_an_engine_is_promised_nothing_until_all_its_workers_are_there(desk: Desk) -> None:

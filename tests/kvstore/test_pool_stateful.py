@@ -153,10 +153,12 @@ class PoolMachine(RuleBasedStateMachine):
     def grow(self) -> None:
         self.pool.add()
 
-    @precondition(lambda self: self.pool.starved())
-    @rule()
-    def share(self) -> None:
-        self.pool.revoke([self.pool.richest()])
+    @precondition(lambda self: not self.pool.leaving())
+    @rule(in_use=st.sets(st.sampled_from(SPACES)))
+    def share(self, in_use: set[Space]) -> None:
+        if (chunk := self.pool.to_share(in_use)) is not None:
+            assert not self.pool.unused()
+            self.pool.revoke([chunk])
 
     @invariant()
     def pages_add_up(self) -> None:
