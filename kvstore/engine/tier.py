@@ -166,15 +166,19 @@ class Tier:
             if not best:
                 break
             where |= dict.fromkeys(wanted[len(where):][:best], pool.name)
-            chain.pool = chain.pool or pool.name
+            if not chain.pool:
+                # What is loaded is not stored by this request, unless the pool loses it.
+                chain.pool, chain.epoch = pool.name, pool.state.epoch
         if len(where) * self.tokens >= self._config.min_load_tokens:
             self._where = where
         return len(self._where)
 
     def give_up(self, request: str) -> None:
-        """A load failed: the request computes from now on, so that it cannot go round in circles."""
+        """A load failed: the request computes from now on, so that it cannot go round in circles. What it was to load
+        is stored with the rest: behind a hole nothing would be found."""
         if request in self._chains:
             self._chains[request].given_up = True
+            self._rewinds.add(request)
 
     def has(self, key: bytes) -> bool:
         """Whether the last `find` found it."""

@@ -80,7 +80,9 @@ def test_a_request_whose_load_failed_computes_from_then_on(
     a.store("r", [key(1)])
     stored(service, 1)
     assert a.tier.find("s", [key(1)], 0) == 1
+    assert a.tier.take_rewinds() == set()
     a.tier.give_up("s")
+    assert a.tier.take_rewinds() == {"s"}, "what it computes instead is offered"
     assert a.tier.find("s", [key(1)], 0) == 0
     a.tier.forget("s")
     assert a.tier.find("s", [key(1)], 0) == 1
@@ -166,6 +168,22 @@ def test_what_was_lost_or_left_out_is_offered_again(service: PoolService, make: 
     assert a.store("r", keys[:5]) == 4
     assert a.tier.take_rewinds() == set()
     stored(service, 5)
+
+
+def test_what_was_found_and_then_lost_is_offered_by_who_found_it(
+    service: PoolService, make: Callable[..., FakeEngine]
+) -> None:
+    """vLLM counts what it plans to load as stored."""
+    a, b = make("a"), make("b")
+    keys = [key(n) for n in range(6)]
+    a.store("r", keys[:4])
+    stored(service, 4)
+    assert b.load("s", keys[:4]) == (4, 0)
+    service.call(lambda: service.desk.shrink(2))
+    service.grow(2)
+    assert b.store("s", keys[4:]) == 2
+    assert b.tier.take_rewinds() == {"s"}
+    assert b.store("s", keys) == 4
 
 
 def test_pages_of_a_grant_that_never_came_are_free_again(
