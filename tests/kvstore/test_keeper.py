@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import itertools
 
-from common.messages import PoolShrunk, ReserveMemory
+from common.messages import PoolGrown, PoolShrunk, ReserveMemory
 from kvstore.budget import Limits
 from kvstore.desk import Desk
 from kvstore.geometry import Space
@@ -24,13 +24,32 @@ def kept(chunks: int, memory: FakeMemory | None = None) -> tuple[Desk, Keeper]:
     memory = memory or FakeMemory(chunks * CHUNK)
     desk = Desk("cpu", Pool(CHUNK, first=1, tag=lambda: next(tags)), memory)
     limits = Limits(chunk=CHUNK, most=chunks * CHUNK, headroom=0, floor=0, idle=1.0)
-    return desk, Keeper(desk, memory, limits, Reservations(patience=1.0))
+    return desk, Keeper(desk, memory, limits, Reservations(patience=1.0), memory.clock)
 
 
 def grown(desk: Desk, keeper: Keeper, chunks: int) -> None:
     for now in range(chunks):
         keeper.turn(now)
     assert len(desk.pool.live()) == chunks
+
+
+def test_growing_keeps_engines_waiting_for_no_longer_than_two_chunks_take() -> None:
+    """Those that time their questions out would count the pool as gone."""
+    memory = FakeMemory(9 * CHUNK, seconds=0.015)
+    desk, keeper = kept(9, memory)
+    sizes, told = [], []
+    for now in range(6):
+        told += keeper.turn(now)
+        sizes.append(len(desk.pool.live()))
+        assert keeper.urgent == (now < 5)
+    assert sizes == [2, 4, 6, 8, 9, 9]
+    assert [(message.chunks, message.bytes) for message in told if isinstance(message, PoolGrown)] == [(9, 9 * CHUNK)]
+
+
+def test_a_chunk_that_takes_longer_than_a_turn_is_made_all_the_same() -> None:
+    desk, keeper = kept(2, FakeMemory(2 * CHUNK, seconds=1.0))
+    keeper.turn(0.0)
+    assert len(desk.pool.live()) == 1
 
 
 def two_tenants(desk: Desk) -> tuple[Peer, Peer, Peer]:
