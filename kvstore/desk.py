@@ -84,12 +84,17 @@ class Desk:
         self._sessions.add(session)
 
     def closed(self, session: Session) -> None:
-        """The peer's process has unmapped everything, or died, which is the same."""
+        """The peer's process has unmapped everything, or died, which is the same.
+
+        A worker that is gone says no more what it wrote or read, so whatever its engine has under way is over. What the
+        engine's other workers still copy finds its handles stale, or leaves a page that fits no tag.
+        """
         self._sessions.discard(session)
         self.pool.gone(session.name)
-        if session.hello is not None and not any(self._of_engine(session.hello.engine)):
-            for directory in self.pool.directories().values():
-                directory.forget(session.hello.engine)
+        if session.hello is not None and session.hello.role == "worker":
+            self.pool.directory(session.hello.space).forget(session.hello.engine)
+        if session.hello is not None and not self._in_use(session.hello.space):
+            self.pool.left(session.hello.space)
         self._on_change()
 
     def received(self, session: Session, data: bytes) -> None:
@@ -133,6 +138,10 @@ class Desk:
     def shrink(self, chunks: int) -> list[int]:
         """Take chunks back, coldest first; those revoked now."""
         return self.revoke(self.pool.coldest(chunks))
+
+    def to_share(self) -> int | None:
+        """The chunk to give up for a space that finds no room, see `Pool.to_share`."""
+        return self.pool.to_share([space for space in self.pool.directories() if self._in_use(space)])
 
     def revoke(self, chunks: list[int]) -> list[int]:
         taken = self.pool.revoke(chunks)
@@ -220,10 +229,11 @@ class Desk:
     def _for_manager(self, session: Session, hello: Hello, packet: Packet) -> None:
         directory = self.pool.directory(hello.space)
         if isinstance(packet, Ask):
-            session.reply(self._state(hello.space, count=0 if self.paused else directory.leading(packet.keys)))
+            count = directory.leading(packet.keys) if self._serves(hello) else 0
+            session.reply(self._state(hello, count))
         elif isinstance(packet, Pin):
-            found = [None] * len(packet.keys) if self.paused else directory.pin(hello.engine, packet.keys)
-            session.reply(Handles(handles=pack(found), state=self._state(hello.space)))
+            found = directory.pin(hello.engine, packet.keys) if self._serves(hello) else [None] * len(packet.keys)
+            session.reply(Handles(handles=pack(found), state=self._state(hello)))
         elif isinstance(packet, Reserve):
             self._reserve(session, hello, packet.keys)
         elif isinstance(packet, Touch):
@@ -236,13 +246,14 @@ class Desk:
 
     def _reserve(self, session: Session, hello: Hello, keys: list[bytes]) -> None:
         directory, space = self.pool.directory(hello.space), hello.space
-        granted = {} if self.paused else dict(directory.reserve(hello.engine, keys, lambda: self.pool.more(space)))
+        serves = self._serves(hello)
+        granted = dict(directory.reserve(hello.engine, keys, lambda: self.pool.more(space))) if serves else {}
         self._offer(space)
-        short = not all(key in granted or directory.has(key) for key in keys)
-        if self.pool.starved():
+        short = not serves or not all(key in granted or directory.has(key) for key in keys)
+        if self.to_share() is not None:
             self._on_change()
         handles = pack([granted.get(key) for key in keys])
-        session.reply(Handles(handles=handles, state=self._state(space), short=short))
+        session.reply(Handles(handles=handles, state=self._state(hello), short=short))
 
     def _for_worker(self, session: Session, hello: Hello, packet: Packet) -> None:
         directory = self.pool.directory(hello.space)
@@ -264,9 +275,18 @@ class Desk:
         else:
             raise Refused(f"a worker sends no {type(packet).__name__}")
 
-    def _state(self, space: Space, count: int = 0) -> State:
-        unused = sum(chunk.space is None and not chunk.leaving for chunk in self.pool.chunks.values())
-        room = 0 if self.paused else self.pool.directory(space).room(unused)
+    def _serves(self, hello: Hello) -> bool:
+        """Whether the engine may be promised anything now: copies are not paused, and all its workers are here.
+
+        One that cannot use this pool, or has lost its session, would leave what its engine was promised held for ever,
+        and out of reach of others that store the same blocks.
+        """
+        here = [w.hello for w in self.workers() if w.hello is not None and not w.over]
+        parts = {other.part for other in here if (other.engine, other.space) == (hello.engine, hello.space)}
+        return not self.paused and len(parts) == hello.geometry.parts
+
+    def _state(self, hello: Hello, count: int = 0) -> State:
+        room = self.pool.directory(hello.space).room(len(self.pool.unused())) if self._serves(hello) else 0
         return State(epoch=self.pool.epoch, paused=self.paused, room=room, count=count)
 
     def _offer(self, space: Space) -> None:

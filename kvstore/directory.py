@@ -89,12 +89,11 @@ class Directory:
         return count
 
     def touch(self, keys: Sequence[bytes]) -> None:
-        """Mark as used, so that of a prefix the end goes before the beginning."""
-        self._clock += 1
-        clock, blocks, idle, used_at = self._clock, self._blocks, self._idle, self._used_at
+        """Mark as used, so that of a prefix the end goes before the beginning, page by page and chunk by chunk."""
+        blocks, idle = self._blocks, self._idle
         for key in reversed(keys):
             if (page := blocks.get(key)) is not None:
-                used_at[page.handle.chunk] = clock
+                self._use(page.handle.chunk)
                 if key in idle:
                     idle.move_to_end(key)
 
@@ -138,6 +137,7 @@ class Directory:
         `more` adds a chunk where it can and says whether it did; once it did not, the block least recently used goes.
         """
         granted: list[tuple[bytes, Handle]] = []
+        pages: list[Page] = []
         growing = True
         for key in keys:
             if key in self._blocks:
@@ -146,7 +146,10 @@ class Directory:
             place = self._pop_free() or self._evict()
             if place is None:
                 break
-            granted.append((key, self._write(engine, key, place)))
+            page = self._write(engine, key, place)
+            pages.append(page)
+            granted.append((key, page.handle))
+        self._hold(engine, pages)
         return granted
 
     def finish(self, engine: str, handles: Iterable[Handle], part: int, ok: bool) -> int:
@@ -197,12 +200,10 @@ class Directory:
         self.evicted += 1
         return (page.handle.chunk, page.handle.page)
 
-    def _write(self, engine: str, key: bytes, place: tuple[int, int]) -> Handle:
-        handle = Handle(*place, self._tag())
-        page = Page(key, handle, engine, missing=set(range(self.geometry.parts)))
+    def _write(self, engine: str, key: bytes, place: tuple[int, int]) -> Page:
+        page = Page(key, Handle(*place, self._tag()), engine, missing=set(range(self.geometry.parts)))
         self._blocks[key] = self._places[place] = page
-        self._hold(engine, [page])
-        return handle
+        return page
 
     def _finish(self, engine: str, handle: Handle, part: int, ok: bool) -> bool:
         page = self._find(handle)
@@ -222,9 +223,14 @@ class Directory:
         return page if page is not None and page.handle == handle else None
 
     def _hold(self, engine: str, pages: Sequence[Page]) -> None:
-        places = [page.handle[:2] for page in pages]
-        self._held.setdefault(engine, set()).update(places)
-        self._used_at.update(dict.fromkeys([chunk for chunk, _ in places], self._clock))
+        """The engine reads or writes these pages of a prefix, whose beginning counts as used last."""
+        self._held.setdefault(engine, set()).update(page.handle[:2] for page in pages)
+        for page in reversed(pages):
+            self._use(page.handle.chunk)
+
+    def _use(self, chunk: int) -> None:
+        self._clock += 1
+        self._used_at[chunk] = self._clock
 
     def _let_go(self, engine: str, page: Page) -> None:
         """The engine neither reads nor writes the page any more."""

@@ -4,6 +4,8 @@
 """
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.logs import get_logger
@@ -25,8 +27,8 @@ from kvstore.memory import MemoryFailed, Owner
 from kvstore.reserve import Decision, Reservations
 
 log = get_logger()
-_AT_ONCE = 8
-"""Chunks made in one turn: engines' questions are not kept waiting for longer."""
+_TURN_SECONDS = 0.02
+"""How long a turn goes on making chunks, of which each may take milliseconds: engines wait 0.1 s for an answer."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,17 @@ class Asked:
 
 
 class Keeper:
-    """Times are passed in; `memory.free()` is the only look at the world."""
+    """Times are passed in; the world is looked at by `memory.free()`, and by `clock` for how long chunks take."""
 
-    def __init__(self, desk: Desk, memory: Owner, limits: Limits, reservations: Reservations) -> None:
+    def __init__(
+        self, desk: Desk, memory: Owner, limits: Limits, reservations: Reservations,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._desk = desk
         self._memory = memory
         self._limits = limits
         self._reservations = reservations
+        self._clock = clock
         self._asked: dict[str, Asked] = {}
         self._revoked_at: dict[int, float] = {}
         self._paused_at: float | None = None
@@ -95,19 +101,26 @@ class Keeper:
         if need := self._reservations.need:
             short = shortfall(self._limits, need=need, free=free, leaving=leaving, own=own)
             return self._shrink(short, "reserved", now, max(self._reservations.waiting(), key=lambda r: r.need).id)
-        change = surplus(
-            self._limits, free=free, own=own, leaving=leaving, reserved=self._reservations.active,
-            idle=now - self._reservations.ended_at,
-        )
+        change = self._surplus(now, free=free, own=own, leaving=leaving)
         if change < 0:
             return self._shrink(-change, "limit" if own > self._limits.most else "pressure", now)
         return self._grow(change, now)
 
+    def _surplus(self, now: float, *, free: int, own: int, leaving: int) -> int:
+        return surplus(
+            self._limits, free=free, own=own, leaving=leaving, reserved=self._reservations.active,
+            idle=now - self._reservations.ended_at,
+        )
+
     def _share(self, now: float) -> list[Message]:
-        """A tenant that has nothing gets a chunk of the one that has most."""
-        if not self._desk.pool.starved() or self._desk.pool.leaving():
+        """A tenant that finds no room gets a chunk for another's: one at a time, and only where it would be made."""
+        chunk = self._desk.to_share()
+        if chunk is None or self._desk.pool.leaving():
             return []
-        return self._shrunk(self._desk.revoke([self._desk.pool.richest()]), "share", now)
+        size = self._limits.chunk
+        if self._surplus(now, free=self._memory.free() + size, own=self._own - size, leaving=0) < 1:
+            return []
+        return self._shrunk(self._desk.revoke([chunk]), "share", now)
 
     def _shrink(self, chunks: int, reason: str, now: float, reservation: str = "") -> list[Message]:
         return self._shrunk(self._desk.shrink(chunks) if chunks else [], reason, now, reservation)
@@ -122,10 +135,10 @@ class Keeper:
         )]
 
     def _grow(self, chunks: int, now: float) -> list[Message]:
-        """A few chunks a turn; told when it is done."""
-        added = self._add(min(chunks, _AT_ONCE))
+        """A few chunks a turn; told in the first one that makes none."""
+        added = self._add(chunks)
         self._grown += added
-        if added == _AT_ONCE or not self._grown:
+        if added or not self._grown:
             return []
         grown, self._grown = self._grown, 0
         return [PoolGrown(
@@ -133,13 +146,16 @@ class Keeper:
         )]
 
     def _add(self, chunks: int) -> int:
-        for added in range(chunks):
+        """As many as there is time for, at least one."""
+        end, added = self._clock() + _TURN_SECONDS, 0
+        while added < chunks and (not added or self._clock() < end):
             try:
                 self._desk.grow()
             except MemoryFailed as error:
                 log.warning("pool.not_grown", reason=str(error))
-                return added
-        return chunks
+                break
+            added += 1
+        return added
 
     def _released(self, now: float) -> list[Message]:
         freed = self._desk.release()

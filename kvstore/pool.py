@@ -5,7 +5,7 @@ so nobody ever maps memory that held another tenant's blocks, and its number is 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from common.errors import SpecgenError
@@ -36,7 +36,8 @@ class Pool:
         self._next = first
         self._tag = tag
         self._spaces: dict[Space, Directory] = {}
-        self._starved: set[Space] = set()
+        self._wanting: set[Space] = set()
+        """Those that asked for a chunk when there was none."""
 
     # Size
 
@@ -89,23 +90,35 @@ class Pool:
 
     def more(self, space: Space) -> bool:
         """Give the space a chunk that belongs to none, if there is one."""
-        free = next((n for n, chunk in self.chunks.items() if chunk.space is None and not chunk.leaving), None)
+        free = next(iter(self.unused()), None)
         if free is None:
-            if not self._spaces[space].size:
-                self._starved.add(space)
+            self._wanting.add(space)
             return False
         self.chunks[free].space = space
         self._spaces[space].add(free)
-        self._starved.discard(space)
+        self._wanting.discard(space)
         return True
 
-    def starved(self) -> bool:
-        """Whether a space has nothing while another has several chunks: one of those should be given up for it."""
-        return bool(self._starved) and any(d.size > 1 for d in self._spaces.values())
+    def unused(self) -> list[int]:
+        """Chunks that belong to no space yet."""
+        return [n for n, chunk in self.chunks.items() if chunk.space is None and not chunk.leaving]
 
-    def richest(self) -> int:
-        """The coldest chunk of the space that has most."""
-        return max(self._spaces.values(), key=lambda directory: directory.size).chunks()[0]
+    def left(self, space: Space) -> None:
+        """Nobody uses the space any more, so it wants nothing; its blocks stay until others need the room."""
+        self._wanting.discard(space)
+
+    def to_share(self, in_use: Collection[Space]) -> int | None:
+        """The chunk to give up for a space that wants one: the coldest of a space that nobody uses, else, for one that
+        has nothing, the coldest of the space that has most, if that has several. None where there is no need."""
+        if not self._wanting or self.unused():
+            return None
+        deserted = [directory for space, directory in self._spaces.items() if space not in in_use]
+        poor = any(not self._spaces[space].size for space in self._wanting)
+        for directories, least in ((deserted, 1), (self._spaces.values() if poor else (), 2)):
+            richest = max(directories, key=lambda directory: directory.size, default=None)
+            if richest is not None and richest.size >= least:
+                return richest.chunks()[0]
+        return None
 
     # Peers
 
@@ -128,10 +141,9 @@ class Pool:
 
     def coldest(self, count: int) -> list[int]:
         """Chunks to give up first: unused ones, then by the directories' order."""
-        unused = [n for n in self.live() if self.chunks[n].space is None]
         ranked = [list(enumerate(d.chunks())) for d in self._spaces.values()]
         used = [number for _, number in sorted(pair for pairs in ranked for pair in pairs)]
-        return (unused + used)[:count]
+        return (self.unused() + used)[:count]
 
     def revoke(self, chunks: Iterable[int]) -> list[int]:
         """From now on nothing in these chunks can be found; they count as used until `releasable`."""

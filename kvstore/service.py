@@ -174,9 +174,13 @@ def door(settings: KvstoreSettings) -> tuple[Address | None, str]:
 
 
 def device_of(settings: KvstoreSettings) -> str:
-    """UsageError where a GPU is named that is not there."""
+    """UsageError where a GPU is named that is not there, or for memory that is not a GPU's."""
+    if settings.kind == "shm" and settings.device:
+        raise UsageError(
+            f"a pool of kind shm is host memory and has no device {settings.device}: SPECGEN_KVSTORE_KIND=vmm for a GPU"
+        )
     if settings.kind in HOST_KINDS:
-        return settings.device if settings.device and settings.kind == "nixl" else HOST_DEVICE
+        return settings.device or HOST_DEVICE
     found = [device.id for device in discover(DeviceSettings(kind="cuda"))]
     if settings.device and settings.device not in found:
         raise UsageError(f"no GPU {settings.device} for the KV pool: SPECGEN_KVSTORE_DEVICE names one of {found}")

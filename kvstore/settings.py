@@ -14,14 +14,12 @@ def default_sockets() -> str:
 
 
 class KvstoreSettings(msgspec.Struct, frozen=True, kw_only=True):
-    enabled: bool = False
-    """Whether `specgen up` starts a service for each device."""
     kind: Literal["shm", "vmm", "ipc", "nixl"] = "shm"
-    """Memory: `shm` is the host's; `vmm` a GPU's, by descriptors; `ipc` a GPU's, by the older handles; `nixl` is the
-    host's, for engines of other hosts too."""
+    """Memory: `shm` is the host's, for engines on the CPU; `vmm` a GPU's, by descriptors; `ipc` a GPU's, by the older
+    handles; `nixl` is the host's, for engines of other hosts too."""
     device: str = ""
-    """The GPU's UUID; empty: the first one. A pool of host memory is called `cpu`; one of kind `nixl` may have another
-    name."""
+    """The GPU's UUID; empty: the first one. A pool of kind `shm` is called `cpu` and takes none; one of kind `nixl` is
+    called so unless it is given another name."""
     listen: str = ""
     """Kind `nixl`: HOST:PORT where engines of other hosts come in; empty: those of this host alone."""
     token_file: str = ""

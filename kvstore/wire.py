@@ -33,7 +33,7 @@ class Hello(Packet, frozen=True, kw_only=True):
     version: int = VERSION
     role: Role
     engine: str
-    """Same for all sessions of one engine; its pins and half-written pages end with the last of them."""
+    """Same for all sessions of one engine; its pins and half-written pages end when a worker's session does."""
     space: Space
     geometry: Geometry
     part: int = 0
@@ -67,13 +67,14 @@ class Ask(Packet, frozen=True, kw_only=True):
 
 
 class Pin(Packet, frozen=True, kw_only=True):
-    """Protect blocks for a read by every worker. Answer: Handles."""
+    """Protect blocks for a read by every worker. Answer: Handles, none unless all workers have a session."""
 
     keys: list[bytes]
 
 
 class Reserve(Packet, frozen=True, kw_only=True):
-    """Pages for blocks to write. Answer: Handles, none for a block that is there already or finds no room."""
+    """Pages for blocks to write. Answer: Handles, none for a block that is there already or finds no room, and none at
+    all unless all workers have a session."""
 
     keys: list[bytes]
 

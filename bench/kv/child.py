@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from kvstore.engine.transfers import Transfers
+
 
 class PoolChild:
     """`events` collects what the pool tells unasked."""
@@ -70,6 +72,17 @@ class PoolChild:
     def _stdin(self) -> IO[str]:
         assert self._process.stdin is not None
         return self._process.stdin
+
+
+def reached(transfers: Transfers, seconds: float = 30.0) -> Transfers:
+    """Once the pools have welcomed its worker: before that they promise its engine nothing. RuntimeError where they
+    do not."""
+    end = time.monotonic() + seconds
+    while not transfers.connected():
+        if time.monotonic() > end:
+            raise RuntimeError("no pool has welcomed the worker: see the log")
+        time.sleep(0.001)
+    return transfers
 
 
 @contextmanager

@@ -14,7 +14,11 @@ import torch
 
 from bench.kv.child import PoolChild, pool_child
 from bench.kv.gear import LENDER, Worker, keys, report, timed, uuid
+from bench.kv.revoking import revoke
 from kvstore.engine.device import LOAD_PROGRAMS, STORE_PROGRAMS
+
+CHUNKS = 24
+"""Of 256 MiB."""
 
 
 def main() -> None:
@@ -24,8 +28,8 @@ def main() -> None:
     args = parser.parse_args()
     blocks = 1_024
     folder = Path(tempfile.mkdtemp(prefix="kv-"))
-    with pool_child(folder, "--kind", args.kind, "--device", uuid(), "--most-mib", "6144") as pool:
-        grown = pool.wait_chunks(24)
+    with pool_child(folder, "--kind", args.kind, "--device", uuid(), "--most-mib", str(256 * CHUNKS)) as pool:
+        grown = pool.wait_chunks(CHUNKS)
         worker = Worker(folder, blocks, cross_layers=not args.layers_apart)
         names = keys(blocks)
         into, out = _ceilings(worker)
@@ -44,8 +48,8 @@ def main() -> None:
             pool=grown,
         )
         _launches(worker, args.kind, size, into)
+        _revoke(pool, worker, args.kind, names)
         _stores(worker, args.kind, out)
-        _revoke(pool, worker, args.kind)
         worker.close()
 
 
@@ -86,16 +90,15 @@ def _ceilings(worker: Worker) -> tuple[float, float]:
     return size / timed(lambda: ours.copy_(lent)), size / timed(lambda: lent.copy_(ours))
 
 
-def _revoke(pool: PoolChild, worker: Worker, kind: str) -> None:
-    """How long a peer takes to give chunks back: idle, and while it copies all the time."""
+def _revoke(pool: PoolChild, worker: Worker, kind: str, names: list[bytes]) -> None:
+    """How long a peer takes to give all chunks back: idle, and while it loads from them."""
     for busy in (False, True):
-        if busy:
-            for n in range(8):
-                slots = worker.tier.pin(keys(1_024))
-                worker.transfers.submit(10_000 + n, "load", range(len(slots)), slots)
-        seconds = [pool.ask("shrink", chunks=1)["seconds"] for _ in range(4)]
-        report("revoke", kind=kind, busy=busy, seconds=seconds, aim_seconds=0.05)
-    worker.transfers.wait(range(10_000, 10_008))
+        taken = []
+        for _ in range(4):
+            taken.append(revoke(pool, worker.tier, worker.transfers, names, busy=busy))
+            pool.wait_chunks(CHUNKS)
+            worker.store(names)
+        report("revoke", kind=kind, busy=busy, blocks=len(names), seconds=taken, aim_seconds=0.05)
 
 
 if __name__ == "__main__":

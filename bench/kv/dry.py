@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.kv.child import PoolChild, pool_child
+from bench.kv.child import PoolChild, pool_child, reached
 from kvstore.engine.config import TierConfig
 from kvstore.engine.copier import COLUMNS, Copied, Copy, Places, fill
 from kvstore.engine.slots import Ints, Slots
@@ -62,7 +62,7 @@ class Dry:
         config = TierConfig(sockets=str(pool.folder), min_load_tokens=0, timeout_seconds=60.0)
         self.tier = Tier(config, Hello(role="manager", engine="bench", space=space, geometry=GEOMETRY))
         worker = Hello(role="worker", engine="bench", space=space, geometry=GEOMETRY)
-        self.transfers = Transfers(pool.folder, worker, self.copier, self.copier)
+        self.transfers = reached(Transfers(pool.folder, worker, self.copier, self.copier))
         self._job = 0
 
     def submit(self, direction: Literal["store", "load"], slots: Slots) -> int:

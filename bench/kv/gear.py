@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 import torch
 
+from bench.kv.child import reached
 from kvstore.engine.config import TierConfig
 from kvstore.engine.device import LOAD_PROGRAMS, STORE_PROGRAMS, DeviceCopier
 from kvstore.engine.slots import Slots
 from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
+from kvstore.memory import context_here
 from kvstore.wire import Hello
 
 LAYERS, PAGE = 36, 65_536
@@ -54,7 +56,8 @@ class Worker:
             "store": DeviceCopier(self.regions, geometry, 0, STORE_PROGRAMS),
             "load": DeviceCopier(self.regions, geometry, 0, LOAD_PROGRAMS),
         }
-        self.transfers = Transfers(folder, hello, self.copiers["store"], self.copiers["load"])
+        copiers = self.copiers["store"], self.copiers["load"]
+        self.transfers = reached(Transfers(folder, hello, *copiers, context_here()))
         self.geometry = geometry
         self.payload = geometry.payload
         self._job = 0

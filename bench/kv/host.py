@@ -16,7 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from bench.kv.child import PoolChild, pool_child
+from bench.kv.child import PoolChild, pool_child, reached
+from bench.kv.revoking import begin_loads, end_loads, revoke
 from kvstore.engine.config import TierConfig
 from kvstore.engine.host import HostCopier
 from kvstore.engine.slots import Slots
@@ -37,32 +38,43 @@ def measure(pool: PoolChild, repeats: int) -> dict[str, object]:
     tier = Tier(config, Hello(role="manager", engine="bench", space=space, geometry=GEOMETRY))
     hello = Hello(role="worker", engine="bench", space=space, geometry=GEOMETRY)
     copiers = HostCopier([memory], GEOMETRY, 0), HostCopier([memory], GEOMETRY, 0)
-    transfers = Transfers(pool.folder, hello, *copiers)
+    transfers = reached(Transfers(pool.folder, hello, *copiers))
     expected = memory.copy()
-    slots = tier.reserve("a", KEYS).slots
-    stored = _seconds(lambda: _copy(transfers, "store", slots), 1)
-    while tier.find("b", KEYS, 0) < len(slots):
-        time.sleep(0.001)
+    stored = _store(tier, transfers)
     memory[:] = 0
     loaded = _seconds(lambda: _copy(transfers, "load", tier.pin(KEYS)), repeats)
     found: dict[str, object] = {
-        "blocks": len(slots), "bytes": len(slots) * PAYLOAD, "right": bool(np.array_equal(memory, expected)),
+        "blocks": BLOCKS, "bytes": BLOCKS * PAYLOAD, "right": bool(np.array_equal(memory, expected)),
         "look_up_all_seconds": _seconds(lambda: tier.find("c", KEYS, 0), repeats),
         "look_up_one_seconds": _seconds(lambda: tier.find("d", KEYS[:1], 0), repeats),
         "store_seconds": stored, "load_seconds": loaded,
         "plain_copy_seconds": _seconds(lambda: expected.copy(), repeats),
     }
-    found["revoke_idle_seconds"] = [pool.ask("shrink", chunks=1)["seconds"] for _ in range(3)]
-    busy = tier.pin(KEYS[: tier.find("e", KEYS, 0)])
-    for job in range(100, 108):
-        transfers.submit(job, "load", range(len(busy)), busy)
-    found["revoke_while_loading_seconds"] = [pool.ask("shrink", chunks=1)["seconds"] for _ in range(3)]
+    for name, loading in (("revoke_all_idle_seconds", False), ("revoke_all_while_loading_seconds", True)):
+        taken = []
+        for _ in range(3):
+            taken.append(revoke(pool, tier, transfers, KEYS, busy=loading))
+            pool.wait_chunks(CHUNKS)
+            _store(tier, transfers)
+        found[name] = taken
+    begin_loads(tier, transfers, KEYS)
     found["pause_while_loading_seconds"] = pool.ask("reserve", bytes=1, quiet=True)["seconds"]
     pool.ask("release")
-    transfers.wait(range(100, 108))
+    end_loads(transfers)
     tier.close()
     transfers.close()
     return found
+
+
+def _store(tier: Tier, transfers: Transfers) -> float:
+    """Seconds until the pool knows that it has all blocks. RuntimeError where there is no room for them."""
+    slots = tier.reserve("a", KEYS).slots
+    if len(slots) != BLOCKS:
+        raise RuntimeError(f"room for {len(slots)} of {BLOCKS} blocks")
+    seconds = _seconds(lambda: _copy(transfers, "store", slots), 1)
+    while tier.find("b", KEYS, 0) < BLOCKS:
+        time.sleep(0.001)
+    return seconds
 
 
 def _copy(transfers: Transfers, direction: Literal["store", "load"], slots: Slots) -> None:

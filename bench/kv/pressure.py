@@ -1,8 +1,10 @@
 """Reasonings and their forks on replicas with little memory, in virtual time. Pure.
 
 Each reasoning streams on its home replica and is preempted (the youngest first) where the replica's cache cannot hold
-all of them; a fork goes where `generator.placement` sends it. Whoever lacks a prefix loads what a tier has of it and
-computes the rest; computing stalls every stream of the replica, loading only the one that waits.
+all of them; a fork goes where `generator.placement` sends it. It shares its prefix with the reasoning; its own tokens
+take room of their own, no tier stores them, and they are gone when it ends or is preempted. Whoever lacks a prefix
+loads what a tier has of it and computes the rest; computing stalls every stream of the replica, loading only the one
+that waits.
 """
 from __future__ import annotations
 
@@ -33,11 +35,14 @@ class Stream:
     """A reasoning or a fork on a replica."""
 
     chain: str
+    """A reasoning's own; for a fork the one that its prefix is part of."""
     prefix: int
     """Tokens it starts from."""
     tokens: int
     began: float
     main: Reasoning | None = None
+    own: str = ""
+    """A fork's chain for the tokens that it generates."""
     done: float = 0.0
     ready_at: float = 0.0
     forked: int = 0
@@ -45,6 +50,14 @@ class Stream:
     @property
     def length(self) -> int:
         return self.prefix + int(self.done)
+
+    @property
+    def shared(self) -> int:
+        """Tokens of `chain` that it stands on."""
+        return self.prefix if self.own else self.length
+
+    def holds(self) -> frozenset[str]:
+        return frozenset(filter(None, (self.chain, self.own)))
 
 
 @dataclass
@@ -59,7 +72,19 @@ class Site:
     busy_until: float = 0.0
 
     def pinned(self) -> frozenset[str]:
-        return frozenset(stream.chain for stream in self.streams)
+        return frozenset().union(*(stream.holds() for stream in self.streams))
+
+    def fits(self, stream: Stream) -> bool:
+        """Room for all its tokens, at the cost of what no stream stands on."""
+        pinned = self.pinned() | stream.holds()
+        if not self.cache.put(stream.chain, stream.shared, pinned):
+            return False
+        return not stream.own or self.cache.put(stream.own, stream.length - stream.shared, pinned)
+
+    def leaves(self, stream: Stream) -> None:
+        """What a fork generated is of no use to others."""
+        self.streams.remove(stream)
+        self.cache.drop(stream.own)
 
 
 @dataclass
@@ -112,8 +137,8 @@ class Simulation:
 
     def _admit(self, site: Site) -> None:
         for stream in list(site.waiting):
-            held = site.cache.held(stream.chain)
-            if not site.cache.put(stream.chain, stream.length, site.pinned()):
+            held = min(site.cache.held(stream.chain), stream.shared)
+            if not site.fits(stream):
                 return
             site.waiting.remove(stream)
             site.streams.append(stream)
@@ -123,7 +148,7 @@ class Simulation:
         """Pay for the prefix. The first time a prompt is seen it must be computed: that is no recomputation."""
         length = stream.length
         stored = site.store.held(stream.chain) if site.store else 0
-        loaded = max(0, min(stored, length) - held)
+        loaded = max(0, min(stored, stream.shared) - held)
         missing = max(0, length - held - loaded)
         new = stream.chain not in self._known
         self._known.add(stream.chain)
@@ -153,9 +178,9 @@ class Simulation:
 
     def _keep(self, site: Site, stream: Stream) -> bool:
         """Room for its new tokens; the youngest stream gives way where there is none. Whether this one goes on."""
-        while not site.cache.put(stream.chain, stream.length, site.pinned()):
+        while not site.fits(stream):
             youngest = max(site.streams, key=lambda s: (s.began, s.main is None, s.chain))
-            site.streams.remove(youngest)
+            site.leaves(youngest)
             site.waiting.append(youngest)
             self.outcome.preempted += 1
             if youngest.chain not in site.pinned():
@@ -174,7 +199,8 @@ class Simulation:
             stream.forked += 1
             prefix = stream.prefix + at
             target = self._target(stream.main, prefix)
-            target.waiting.append(Stream(stream.chain, prefix, answer, self._now))
+            own = f"{stream.chain}#{stream.forked}"
+            target.waiting.append(Stream(stream.chain, prefix, answer, self._now, own=own))
 
     def _target(self, main: Reasoning, prefix: int) -> Site:
         cost = PrefixCost(
@@ -193,6 +219,6 @@ class Simulation:
         return max(0.0, site.busy_until - self._now) + len(site.waiting) / self._costs.decode_tokens_s
 
     def _end(self, site: Site, stream: Stream) -> None:
-        site.streams.remove(stream)
+        site.leaves(stream)
         if stream.main is None:
             self.outcome.fork_seconds.append(self._now - stream.began)

@@ -15,6 +15,7 @@ from kvstore.engine.remote import RemoteCopier, host_buffer
 from kvstore.engine.tier import Tier
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Geometry, Space
+from kvstore.memory import context_here
 from kvstore.wire import Hello, Role
 
 
@@ -81,7 +82,8 @@ def make_transfers(facts: Facts, tensors: Sequence[tuple[torch.Tensor, int]]) ->
     regions = [tensor.view(torch.int8).view(-1, size) for tensor, size in tensors]
     hello = facts.hello("worker", f"{regions[0].device.type} {[size for _, size in tensors]}")
     store, load = _copiers(regions, hello)
-    return Transfers(facts.config.folder(), hello, store, load)
+    context = None if regions[0].device.type == "cpu" else context_here()
+    return Transfers(facts.config.folder(), hello, store, load, context)
 
 
 def _copiers(regions: Sequence[torch.Tensor], hello: Hello) -> tuple[Copier, Copier]:

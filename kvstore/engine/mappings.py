@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,8 @@ from kvstore.wire import FromEngine, FromService, Hello, Offer, Pause, Quiet, Re
 
 log = logging.getLogger("vllm.kvstore")
 _RETRY_SECONDS, _REFUSED_SECONDS = 0.5, 10.0
+_UNTOLD = 64
+"""Messages kept for the next session, of those that a session's beginning came too late for."""
 _OFFER_SECONDS = 1.0
 """How long a chunk that was not offered yet is waited for."""
 
@@ -45,6 +47,7 @@ class Mappings:
         self._revoked: set[int] = set()
         self._paused = False
         self._line: Line | None = None
+        self._untold: deque[FromEngine] = deque(maxlen=_UNTOLD)
         self._peer: Peer | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kv-{self.name}", daemon=True)
@@ -74,6 +77,11 @@ class Mappings:
             return self._chunks.keys() >= set(chunks)
 
     @property
+    def connected(self) -> bool:
+        """Whether the pool has welcomed this worker."""
+        return self._line is not None
+
+    @property
     def maps(self) -> bool:
         """Whether its chunks are mapped into this process."""
         return self._peer is not None and self._peer.maps
@@ -101,40 +109,53 @@ class Mappings:
                 raise Unavailable(f"pool {self.name}: no such chunk among {sorted(wanted)}")
 
     def _tell(self, packet: FromEngine) -> None:
-        """What a pool that is gone would have been told does not matter any more."""
-        line = self._line
-        if line is not None:
-            try:
-                line.send(packet)
-            except SpecgenError as error:
-                log.debug("KV pool %s: %s", self.name, error)
+        """With a session the service forgets what it promised this engine: what can no longer be told it knows. But it
+        counts a session a little earlier than we do, and what it promises then must be answered."""
+        with self._state:
+            line = self._line
+            if line is None:
+                self._untold.append(packet)
+                return
+        try:
+            line.send(packet)
+        except SpecgenError as error:
+            log.debug("KV pool %s: %s", self.name, error)
 
     # The listening thread
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            pause = _RETRY_SECONDS
+            self._closing.wait(self._session())
+
+    def _session(self) -> float:
+        """One session to its end; seconds until the next. Whatever ends it, there will be a next."""
+        try:
             try:
                 self._serve()
-            except SessionRefused as error:
-                log.error("KV pool %s refuses this worker: %s", self.name, error)
-                pause = _REFUSED_SECONDS
-            except (MemoryFailed, BadAddress) as error:
-                log.error("KV pool %s cannot be used: %s", self.name, error)
-                pause = _REFUSED_SECONDS
-            except SpecgenError as error:
-                log.debug("KV pool %s: %s", self.name, error)
             finally:
                 self._drop_all()
-            self._closing.wait(pause)
+        except SessionRefused as error:
+            log.error("KV pool %s refuses this worker: %s", self.name, error)
+        except (MemoryFailed, BadAddress) as error:
+            log.error("KV pool %s cannot be used: %s", self.name, error)
+        except SpecgenError as error:
+            log.debug("KV pool %s: %s", self.name, error)
+            return _RETRY_SECONDS
+        except Exception:
+            log.exception("KV pool %s: the session broke", self.name)
+        return _REFUSED_SECONDS
 
     def _serve(self) -> None:
         line = Line(self._path, self._hello, timeout=5.0)
-        self._peer = self._peer or make_peer(line.welcome.kind, self._context)
         line.wait_without_limit()
         with self._state:
             self._line = line
             self._paused = False
+            untold = list(self._untold)
+            self._untold.clear()
+        self._peer = make_peer(line.welcome.kind, self._context)
+        for told in untold:
+            line.send(told)
         while not self._closing.is_set():
             packet, descriptor = line.receive()
             try:
@@ -182,7 +203,9 @@ class Mappings:
         with self._state:
             line, self._line = self._line, None
             self._state.notify_all()
-        self._unmap(list(self._chunks))
-        self._revoked.clear()
-        if line is not None:
-            line.close()
+        try:
+            self._unmap(list(self._chunks))
+        finally:
+            self._revoked.clear()
+            if line is not None:
+                line.close()

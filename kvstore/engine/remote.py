@@ -20,6 +20,8 @@ from kvstore.memory.nixl import RemoteMapping, address_of
 from kvstore.memory.shm import SharedMapping
 
 _BUFFER_BYTES = 16 * 2**20
+_SPOILT = 8
+"""Buffers that failed reads may cost: with so many the pool's host is not worth another."""
 
 
 class RemoteCopier:
@@ -77,6 +79,8 @@ class RemoteCopier:
             yield blocks[begin : begin + count], theirs, ours
 
     def _new_buffer(self) -> Mapping:
+        if len(self._spoilt) >= _SPOILT:
+            raise MemoryFailed(f"{_SPOILT} reads from pools on other hosts have failed: no more are tried")
         buffer = self._make_buffer(self._pages * self._geometry.page_bytes)
         agent().register(buffer.address, buffer.size, device=self._device)
         self._buffer = buffer
@@ -90,9 +94,11 @@ class RemoteCopier:
         try:
             mover.move(direction, here, there, remote.remote, device=self._device)
         except MemoryFailed:
-            # It may still be written to: kept for ever, and never used again.
-            self._spoilt.append(ours.mappings[0])
-            self._buffer = None
+            if direction == "READ":
+                # It may still be written to: kept for ever, and never used again. A write that goes on takes what the
+                # buffer holds by then to a page that was given up, where it fits neither the tag nor the checksum.
+                self._spoilt.append(ours.mappings[0])
+                self._buffer = None
             raise
 
     def _spans(self, places: Places, device: int) -> list[Span]:

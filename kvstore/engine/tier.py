@@ -166,15 +166,19 @@ class Tier:
             if not best:
                 break
             where |= dict.fromkeys(wanted[len(where):][:best], pool.name)
-            chain.pool = chain.pool or pool.name
+            if not chain.pool:
+                # What is loaded is not stored by this request, unless the pool loses it.
+                chain.pool, chain.epoch = pool.name, pool.state.epoch
         if len(where) * self.tokens >= self._config.min_load_tokens:
             self._where = where
         return len(self._where)
 
     def give_up(self, request: str) -> None:
-        """A load failed: the request computes from now on, so that it cannot go round in circles."""
+        """A load failed: the request computes from now on, so that it cannot go round in circles. What it was to load
+        is stored with the rest: behind a hole nothing would be found."""
         if request in self._chains:
             self._chains[request].given_up = True
+            self._rewinds.add(request)
 
     def has(self, key: bytes) -> bool:
         """Whether the last `find` found it."""
@@ -248,11 +252,11 @@ class Tier:
         chain.pool, chain.epoch, chain.short = pool.name, pool.state.epoch, short
 
     def _touch(self, chain: Chain, pool: Pool) -> None:
-        """Now and then, so that what a running request stands on is not evicted for others."""
+        """Now and then, so that what a running request stands on is not evicted for others; its beginning last."""
         now = time.monotonic()
         if now - chain.touched_at > _TOUCH_SECONDS:
             chain.touched_at = now
-            for batch in batches(list(chain.keys)):
+            for batch in reversed(list(batches(list(chain.keys)))):
                 pool.tell(Touch(keys=batch))
 
     def _pool_for(self, chain: Chain) -> Pool | None:

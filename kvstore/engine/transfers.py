@@ -24,7 +24,6 @@ from kvstore.engine.copying import Copies, Piece, Start, piece_of
 from kvstore.engine.loading import Loading
 from kvstore.engine.mappings import Mappings
 from kvstore.engine.slots import Ints, Slots, joined
-from kvstore.memory import context_here
 from kvstore.wire import KEYS, Hello
 
 log = logging.getLogger("vllm.kvstore")
@@ -53,12 +52,17 @@ class Done:
 
 
 class Transfers:
-    """Both directions of one worker. Made by the engine's thread, which calls `submit` and `finished` as well."""
+    """Both directions of one worker. Made by the engine's thread, which calls `submit` and `finished` as well.
 
-    def __init__(self, folder: Path, hello: Hello, store: Copier, load: Copier) -> None:
+    `context`: the CUDA context that its copiers work in, None where they work on host memory.
+    """
+
+    def __init__(
+        self, folder: Path, hello: Hello, store: Copier, load: Copier, context: int | None = None
+    ) -> None:
         self._folder = folder
         self._hello = hello
-        self._context = context_here()
+        self._context = context
         self._pools: dict[str, Mappings] = {}
         self._looking = threading.Lock()
         self._lock = threading.Condition()
@@ -101,6 +105,11 @@ class Transfers:
         """The engine's blocks of finished loads that hold nothing of use."""
         failed, self._failed = self._failed, set()
         return failed
+
+    def connected(self) -> bool:
+        """Whether there are pools and all have welcomed this worker. Before that they promise its engine nothing."""
+        pools = list(self._pools.values())
+        return bool(pools) and all(pool.connected for pool in pools)
 
     def wait(self, ids: Collection[int]) -> None:
         with self._lock:

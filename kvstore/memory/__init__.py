@@ -44,9 +44,13 @@ def context_here() -> int | None:
 def make_peer(kind: str, context: int | None = None) -> Peer:
     """The side of a process that maps chunks; device memory into the CUDA context given (see `context_here`).
 
-    MemoryFailed where device memory is to be mapped and there is no context.
+    MemoryFailed where device memory is to be mapped and there is no context; and where there is one and chunks are host
+    memory: a kernel that is given such an address breaks the context for everybody in the process.
     """
     if kind == "shm":
+        if context is not None:
+            raise MemoryFailed("a pool of kind shm is host memory, which an engine on a GPU cannot use: its service "
+                               "needs SPECGEN_KVSTORE_KIND=vmm")
         from kvstore.memory.shm import SharedPeer  # noqa: PLC0415
 
         return SharedPeer()

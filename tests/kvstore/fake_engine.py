@@ -95,8 +95,7 @@ class FakeEngine:
 
     def connected(self) -> bool:
         """Whether the worker can copy; the service counts it a little earlier, when it has sent its welcome."""
-        pools = self.transfers._pools.values()
-        return bool(pools) and all(pool._line is not None for pool in pools)
+        return self.transfers.connected()
 
     def fill(self, block: int, data: Bytes) -> None:
         first, second = np.split(data, [WIDTHS[0]])

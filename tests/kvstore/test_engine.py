@@ -205,7 +205,8 @@ def test_a_load_whose_chunk_is_revoked_at_once_ends_either_way_with_the_right_an
 def test_a_wrong_block_in_the_pool_is_noticed(engines: Engines, pool: PoolService) -> None:
     a, b = engines
     computed = a.ask(prompt(7))
-    until(lambda: blocks(pool) >= FULL // BLOCK)
+    filled = (PROMPT + len(computed.ids) - 1) // BLOCK
+    until(lambda: blocks(pool) == filled)
 
     def scribble() -> None:
         for segment in pool.desk._segments.values():
@@ -214,6 +215,7 @@ def test_a_wrong_block_in_the_pool_is_noticed(engines: Engines, pool: PoolServic
     pool.call(scribble)
     assert b.ask(prompt(7)).ids == computed.ids
     until(lambda: "will be computed: not what was stored" in b.log.read_text())
+    until(lambda: blocks(pool) == filled, seconds=20)  # what was computed in its place is stored
 
 
 def test_a_worker_that_cannot_map_the_pool_costs_a_computation(engines: Engines, pool: PoolService) -> None:

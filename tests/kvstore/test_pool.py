@@ -186,18 +186,67 @@ def test_unused_and_cold_chunks_are_given_up_first() -> None:
     assert made.coldest(3) == [unused, second.chunk, first.chunk]
 
 
+def test_a_chunk_given_up_costs_the_end_of_a_prefix_and_not_its_beginning() -> None:
+    """However it came to be used last: written, looked up or read."""
+    keys = [A, B, C, D, E]
+    for use in ("write", "look up", "read"):
+        made = pool(3, 2)
+        handles = put(made, *keys)
+        directory = made.directory(MINE)
+        if use == "look up":
+            directory.leading(keys)
+        elif use == "read":
+            directory.pin("r", keys)
+            directory.unpin("r", handles)
+        assert made.coldest(3) == [handles[4].chunk, handles[2].chunk, handles[0].chunk], use
+        made.revoke(made.coldest(1))
+        assert directory.leading(keys) == 4, use
+
+
 def test_tenants_never_share_a_chunk_and_a_new_one_gets_its_first() -> None:
     made = pool(2, 2, MINE, THEIRS)
     put(made, A, B, C)
     assert put(made, A, space=THEIRS) == []
-    assert made.starved()
-    given_up = made.revoke([made.richest()])
-    made.remove(given_up[0])
+    given_up = made.to_share((MINE, THEIRS))
+    assert given_up is not None
+    made.revoke([given_up])
+    made.remove(given_up)
     made.add()
     (handle,) = put(made, A, space=THEIRS)
     assert made.of(THEIRS) == [handle.chunk]
-    assert handle.chunk not in given_up
-    assert not made.starved()
+    assert handle.chunk != given_up
+    assert made.to_share((MINE, THEIRS)) is None
+
+
+def test_who_asked_once_gets_one_chunk_and_the_other_keeps_the_rest() -> None:
+    """Whether it comes for the new one or not."""
+    made = pool(4, 1, MINE, THEIRS)
+    put(made, A, B, C, D)
+    put(made, A, space=THEIRS)
+    given_up = made.to_share((MINE, THEIRS))
+    assert given_up is not None
+    made.revoke([given_up])
+    made.add()
+    assert made.to_share((MINE, THEIRS)) is None, "there is one for it"
+    put(made, E)
+    assert made.to_share((MINE, THEIRS)) is not None, "the other took it"
+    made.left(THEIRS)
+    assert made.to_share((MINE,)) is None, "nobody wants it any more"
+
+
+def test_a_space_that_nobody_uses_gives_its_chunks_to_one_that_finds_no_room() -> None:
+    made = pool(3, 1, MINE, THEIRS)
+    put(made, A, B)
+    (mine,) = put(made, C, space=THEIRS)
+    assert made.to_share((MINE, THEIRS)) is None
+    put(made, D, space=THEIRS)
+    assert made.to_share((MINE, THEIRS)) is None, "it has one, the others are in use"
+    for _ in range(2):
+        given_up = made.to_share((THEIRS,))
+        assert given_up in made.of(MINE)
+        made.revoke([given_up])
+    assert made.to_share((THEIRS,)) is None
+    assert made.of(THEIRS) == [mine.chunk]
 
 
 def test_another_geometry_is_refused_while_the_first_is_in_use() -> None:

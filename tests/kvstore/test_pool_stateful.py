@@ -29,6 +29,8 @@ class Transfer:
     key: bytes
     handle: Handle
     part: int
+    protected: bool = True
+    """Not once the pool forgot the engine while it copies."""
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -47,6 +49,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.reads: list[Transfer] = []
         self.writes: list[Transfer] = []
         self.owner: dict[int, Space] = {}
+        self.overwritten: set[tuple[int, int, int]] = set()
 
     def keys(self, numbers: list[int]) -> list[bytes]:
         return [bytes([number]) for number in numbers]
@@ -70,6 +73,7 @@ class PoolMachine(RuleBasedStateMachine):
         if transfer.engine in self.pool.chunks.get(transfer.handle.chunk, NOBODY).peers:
             real = content(transfer.space, transfer.key, transfer.part)
             self.memory[place] = (transfer.handle.tag, real if ok else ("rubbish", b"", 0))
+            (self.overwritten.discard if transfer.protected else self.overwritten.add)(place)
         self.pool.directory(transfer.space).finish(transfer.engine, [transfer.handle], transfer.part, ok)
 
     @rule(engine=st.sampled_from(ENGINES), space=st.sampled_from(SPACES), numbers=BLOCKS)
@@ -92,10 +96,13 @@ class PoolMachine(RuleBasedStateMachine):
         place = (transfer.handle.chunk, transfer.handle.page, transfer.part)
         if transfer.engine in self.pool.chunks.get(transfer.handle.chunk, NOBODY).peers:
             tag, found = self.memory[place]
-            if not self.pool.chunks[transfer.handle.chunk].leaving:
+            safe = transfer.protected and place not in self.overwritten
+            if safe and not self.pool.chunks[transfer.handle.chunk].leaving:
                 assert tag == transfer.handle.tag, "a pinned page was given to another writer"
             assert tag != transfer.handle.tag or found == content(transfer.space, transfer.key, transfer.part)
         self.pool.directory(transfer.space).unpin(transfer.engine, [transfer.handle])
+        if not transfer.protected:
+            self.unprotect(transfer.engine, transfer.handle)
 
     @precondition(lambda self: self.reads)
     @rule(data=st.data())
@@ -113,6 +120,19 @@ class PoolMachine(RuleBasedStateMachine):
         for directory in self.pool.directories().values():
             directory.forget(engine)
         self.pool.gone(engine)
+
+    @rule(engine=st.sampled_from(ENGINES))
+    def lose_worker(self, engine: str) -> None:
+        """Another worker of the engine goes on with what the pool has forgotten."""
+        for directory in self.pool.directories().values():
+            directory.forget(engine)
+        self.unprotect(engine)
+
+    def unprotect(self, engine: str, handle: Handle | None = None) -> None:
+        """A read that was forgotten ends another of the same page, when it is reported."""
+        for transfer in self.reads + self.writes:
+            if transfer.engine == engine and handle in (None, transfer.handle):
+                transfer.protected = False
 
     @rule(count=st.integers(1, 2))
     def shrink(self, count: int) -> None:
@@ -133,10 +153,12 @@ class PoolMachine(RuleBasedStateMachine):
     def grow(self) -> None:
         self.pool.add()
 
-    @precondition(lambda self: self.pool.starved())
-    @rule()
-    def share(self) -> None:
-        self.pool.revoke([self.pool.richest()])
+    @precondition(lambda self: not self.pool.leaving())
+    @rule(in_use=st.sets(st.sampled_from(SPACES)))
+    def share(self, in_use: set[Space]) -> None:
+        if (chunk := self.pool.to_share(in_use)) is not None:
+            assert not self.pool.unused()
+            self.pool.revoke([chunk])
 
     @invariant()
     def pages_add_up(self) -> None:

@@ -50,6 +50,20 @@ def test_under_pressure_a_shared_pool_recomputes_least_and_ends_first() -> None:
     assert all(len(found.fork_seconds) == 12 for found in (none, host, ours))
 
 
+def test_a_forks_own_tokens_take_room_until_it_ends_and_are_not_the_reasonings() -> None:
+    """Three at once, of one reasoning of 3,000 tokens: up to 5,200 tokens in all."""
+    one = [Reasoning("r", 1_000, 2_000, ((800, 1_000), (1_000, 1_000), (1_200, 1_000)))]
+
+    def found(budget: int) -> Outcome:
+        return simulate(one, Costs(), "none", replicas=1, budget=budget, tier_budget=0)
+
+    roomy, tight = found(5_300), found(4_000)
+    assert (roomy.preempted, roomy.computed) == (0, 0)
+    assert tight.preempted > 0, "3,200 would do if they were the reasoning's"
+    assert tight.computed > 0, "what a fork generated is not found again"
+    assert len(tight.fork_seconds) == 3
+
+
 def test_a_request_that_never_fits_is_an_error_and_not_an_endless_loop() -> None:
     with pytest.raises(RuntimeError, match="whole cache"):
         outcome("none", 3_000)

@@ -269,16 +269,17 @@ async def test_a_second_service_for_the_same_device_is_refused(nats_server: Serv
 
 
 async def test_a_killed_service_comes_back_with_other_chunks(bus: Bus, process: Process) -> None:
-    manager = process.connect("manager")
+    manager, _worker = process.connect("manager"), process.connect("worker")
     before = fill(manager)
     process.end(signal.SIGKILL)
     process.start()
     await eventually(bus, PoolGrown)
-    again = process.connect("manager")
+    again, worker = process.connect("manager"), process.connect("worker")
     assert fill(again) != before
     async with working(bus, needed=MIB):
         pass
     again.close()
+    worker.close()
 
 
 async def test_it_ends_in_order(process: Process) -> None:

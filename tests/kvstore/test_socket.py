@@ -152,7 +152,7 @@ def test_a_worker_that_dies_has_unmapped(service: PoolService) -> None:
 def test_an_engine_that_dies_loses_its_half_written_pages(service: PoolService) -> None:
     manager, worker = connect(service, "manager", "dead"), connect(service, "worker", "dead")
     reserve(manager, KEYS[:2])
-    other = connect(service, "manager", "other")
+    other, _others = connect(service, "manager", "other"), connect(service, "worker", "other")
     manager.close()
     assert unpack(reserve(other, KEYS[:2]).handles) == [None, None], "its worker may still write"
     worker.close()

@@ -11,12 +11,15 @@ import pytest
 
 from kvstore.checksum import checksums
 from kvstore.desk import Session
+from kvstore.engine import mappings
 from kvstore.engine.config import TierConfig, read, transfer_config
 from kvstore.engine.copier import Copy, Places
 from kvstore.engine.host import HostCopier
 from kvstore.engine.slots import Ints
 from kvstore.engine.transfers import Transfers
 from kvstore.geometry import Space
+from kvstore.line import Line
+from kvstore.memory import Mapping, Peer, make_peer
 from kvstore.wire import Hello
 from tests.kvstore.fake_engine import CHUNK, GEOMETRY, FakeEngine, content, key, stored
 from tests.kvstore.service import PoolService, pool_service, until
@@ -77,7 +80,9 @@ def test_a_request_whose_load_failed_computes_from_then_on(
     a.store("r", [key(1)])
     stored(service, 1)
     assert a.tier.find("s", [key(1)], 0) == 1
+    assert a.tier.take_rewinds() == set()
     a.tier.give_up("s")
+    assert a.tier.take_rewinds() == {"s"}, "what it computes instead is offered"
     assert a.tier.find("s", [key(1)], 0) == 0
     a.tier.forget("s")
     assert a.tier.find("s", [key(1)], 0) == 1
@@ -89,6 +94,50 @@ def test_a_prefix_that_is_too_short_is_computed(service: PoolService, make: Call
     stored(service, 4)
     a.tier._config = TierConfig(sockets="", min_load_tokens=65)
     assert a.tier.find("s", [key(n) for n in range(4)], 0) == 0
+
+
+def test_a_session_that_broke_in_whatever_way_is_made_again_with_its_own_memory(
+    service: PoolService, make: Callable[..., FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an offer of a length that no driver takes. The pool that comes next may be of another kind."""
+    asked: list[str] = []
+
+    class Strange:
+        maps = True
+
+        def open(self, *arguments: object, **more: object) -> Mapping:
+            raise ValueError("Buffer size too small")
+
+    def peer(kind: str, context: int | None) -> Peer:
+        asked.append(kind)
+        return Strange() if len(asked) == 1 else make_peer(kind)
+
+    monkeypatch.setattr(mappings, "make_peer", peer)
+    monkeypatch.setattr(mappings, "_REFUSED_SECONDS", 0.01)
+    a = make("a")
+    a.store("r", [key(1)])
+    until(lambda: len(asked) == 2 and a.connected())
+    assert a.store("s", [key(2)]) == 1
+    stored(service, 1)
+    assert a.load("t", [key(2)]) == (1, 0)
+
+
+def test_what_a_worker_says_before_its_session_has_begun_is_said_then(
+    service: PoolService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service counts it a little earlier, and promises its engine pages already."""
+    goes_on = threading.Event()
+    monkeypatch.setattr(Line, "wait_without_limit", lambda line: goes_on.wait(60) and line._socket.settimeout(None))
+    a = FakeEngine(service.path.parent, "a")
+    try:
+        until(lambda: service.call(service.desk.workers))
+        assert a.store("r", [key(1)]) == 1
+        assert a.store("s", [key(1)]) == 0, "the service waits for what was promised"
+        goes_on.set()
+        until(lambda: a.store("t", [key(1)]) == 1, seconds=3)
+    finally:
+        goes_on.set()
+        a.close()
 
 
 def test_a_prefix_in_two_pools_is_loaded_from_both(service: PoolService, make: Callable[..., FakeEngine]) -> None:
@@ -119,6 +168,22 @@ def test_what_was_lost_or_left_out_is_offered_again(service: PoolService, make: 
     assert a.store("r", keys[:5]) == 4
     assert a.tier.take_rewinds() == set()
     stored(service, 5)
+
+
+def test_what_was_found_and_then_lost_is_offered_by_who_found_it(
+    service: PoolService, make: Callable[..., FakeEngine]
+) -> None:
+    """vLLM counts what it plans to load as stored."""
+    a, b = make("a"), make("b")
+    keys = [key(n) for n in range(6)]
+    a.store("r", keys[:4])
+    stored(service, 4)
+    assert b.load("s", keys[:4]) == (4, 0)
+    service.call(lambda: service.desk.shrink(2))
+    service.grow(2)
+    assert b.store("s", keys[4:]) == 2
+    assert b.tier.take_rewinds() == {"s"}
+    assert b.store("s", keys) == 4
 
 
 def test_pages_of_a_grant_that_never_came_are_free_again(
