@@ -19,7 +19,7 @@ Bytes = npt.NDArray[np.uint8]
 class HostCopier:
     """`regions`: the engine's KV, each (blocks, bytes); a page holds a block's bytes of all regions in this order."""
 
-    slice_bytes = 256 * 2**20
+    slice_bytes = 16 * 2**20  # some 10 ms: a revocation waits for the copies under way
     queues = False
 
     def __init__(self, regions: Sequence[Bytes], geometry: Geometry, part: int) -> None:
