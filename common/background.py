@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-_AGAIN_SECONDS = 2.0
+AGAIN_SECONDS = 2.0
+"""How long a cancelled task may take to end before it is cancelled once more."""
 
 
 class Background:
@@ -25,11 +26,16 @@ class Background:
             task.cancel()
 
     async def end(self) -> None:
-        """Cancel until every task has ended: before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a
-        cancellation that arrives together with its result."""
-        while self._tasks:
-            self.cancel()
-            await asyncio.wait(self._tasks, timeout=_AGAIN_SECONDS)
+        await end_all(self._tasks)
+
+
+async def end_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel until each has ended: before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a cancellation
+    that arrives together with its result."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=AGAIN_SECONDS)
 
 
 @asynccontextmanager

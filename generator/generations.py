@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from common.background import end_all
 from common.bus import Bus
 from common.logs import get_logger
 from common.messages import Placement, TokenJournal, pattern
-from generator.cancelling import end
 from generator.generation import FORK_PRIORITY, MAIN_PRIORITY, Finished, Generation
 from generator.llm import FORK, Endpoint, EndpointProblem, Prompt, Sampling
 from generator.replicas import AWAY, Replicas, Seat, Site
@@ -132,12 +132,12 @@ class Generations:
         task = self._tasks.get(name)
         if task is None or task.done():
             return None
-        await end([task])
+        await end_all([task])
         return self.ended(name) if task.cancelled() else None
 
     async def abort(self) -> list[Generation]:
         """End all that run; closing a connection aborts its request at the engine. They stay journaled."""
-        await end(self._tasks.values())
+        await end_all(self._tasks.values())
         aborted = list(self.running.values())
         self._tasks.clear()
         self.running.clear()

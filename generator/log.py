@@ -5,16 +5,11 @@ import asyncio
 import time
 from typing import Any
 
-from common.bus import Bus, LeaseLost, StreamFull
-from common.logs import get_logger
+from common.bus import Bus, LeaseLost, record_patiently
 from common.messages import PREFIX, Fact
 from generator.accept import Draft
 from generator.cancelling import Interrupted, unless
 from generator.state import RunState
-
-log = get_logger()
-FULL_WAIT = 1.0
-"""Seconds between attempts while the stream is full: the run waits for the operator, it does not lose a fact."""
 
 
 class RunLog:
@@ -46,19 +41,9 @@ class RunLog:
     async def _record(self, kind: type[Fact], fields: dict[str, Any]) -> Fact:
         async with self._lock:
             fact = kind(run=self.state.run, n=self.state.n + 1, at=time.time(), **fields)
-            try:
-                await unless(self._lost, self._store(fact))
+            try:  # while the stream is full the run waits for the operator
+                await unless(self._lost, record_patiently(self._bus, fact, msg_id=f"{fact.run}.{fact.n}"))
             except Interrupted:
                 raise LeaseLost(f"run {fact.run} is another generator's: fact {fact.n} is not written") from None
             self.state.apply(fact)
             return fact
-
-    async def _store(self, fact: Fact) -> None:
-        """Tried again for as long as it takes."""
-        while True:
-            try:
-                await self._bus.record(fact, msg_id=f"{fact.run}.{fact.n}")
-                return
-            except StreamFull as error:
-                log.warning("log.waiting", run=fact.run, reason=str(error))
-                await asyncio.sleep(FULL_WAIT)

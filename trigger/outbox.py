@@ -4,13 +4,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from common.bus import Bus, StreamFull
+from common.bus import FULL_WAIT, Bus, StreamFull
 from common.logs import get_logger
 from common.messages import AbortRequest, ForkRequest, StopRequest
 
 log = get_logger()
-FULL_WAIT = 1.0
-"""Seconds between tries while the stream is full."""
 Request = ForkRequest | StopRequest | AbortRequest
 
 

@@ -19,7 +19,7 @@ from common.bus.errors import (
 from common.bus.follow import Follower, Since
 from common.bus.lease import Lease, read_holder
 from common.bus.listen import Listener
-from common.bus.patient import record_patiently
+from common.bus.patient import FULL_WAIT, record_patiently
 from common.bus.server import Server, start_server
 from common.bus.settings import BusSettings
 from common.bus.streams import LEASES, STATE
@@ -28,7 +28,7 @@ from common.bus.task import Task
 from common.bus.work import Work
 
 __all__ = [
-    "LEASES", "STATE",
+    "FULL_WAIT", "LEASES", "STATE",
     "AlreadyThere", "Bus", "BusError", "BusSettings", "Delivery", "Entry", "Follower", "KeyChanged", "Lease",
     "LeaseHeld", "LeaseLost", "Listener", "Server", "ServerFailed", "Since", "StateInUse", "StreamFull", "Table",
     "Task", "TooLarge", "Unreachable", "Work", "read_holder", "record_patiently", "start_server",

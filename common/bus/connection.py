@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from common.background import end_all
 from common.bus.errors import BusError, TooLarge, Unreachable
 from common.bus.settings import BusSettings
 from common.logs import get_logger
@@ -83,8 +84,7 @@ class Connection:
         if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
             self._up.set()
             return
-        connecting.cancel()
-        await asyncio.gather(connecting, return_exceptions=True)
+        await end_all([connecting])
         await self.close()
         raise Unreachable(self._explain())
 

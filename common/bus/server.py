@@ -11,6 +11,7 @@ from types import TracebackType
 import msgspec
 
 from common import launch
+from common.background import end_all
 from common.bus.admin import ensure_streams
 from common.bus.connection import Connection
 from common.bus.discovery import Announcement, announce, withdraw
@@ -167,8 +168,7 @@ class Server:
     async def stop(self) -> None:
         """End the server and give the state directory free. The port and the token stay for the next start."""
         if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+            await end_all([self._supervisor])
             self._supervisor = None
         await self._end_process()
         if self._lock >= 0:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+from common.background import end_all
 from common.bus import BusSettings
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
 from common.errors import UsageError
@@ -59,8 +60,7 @@ async def _up(args: argparse.Namespace, settings: BusSettings) -> None:
         system.supervisor.failure.add_done_callback(lambda _: stop.set())
         engine = asyncio.create_task(_engine(args, system))
         await stop.wait()
-        engine.cancel()
-        await asyncio.gather(engine, return_exceptions=True)
+        await end_all([engine])
         if system.supervisor.failure.done():
             system.supervisor.failure.result()
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from common.background import end_all
 from common.errors import SpecgenError, UsageError
 from common.logs import get_logger
 from common.supervise.process import Service, signal_group, start
@@ -54,9 +55,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End every service: SIGTERM to all, SIGKILL to the groups of those that stay."""
-        for keeper in self._keepers.values():
-            keeper.cancel()
-        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
+        await end_all(self._keepers.values())
         self._keepers.clear()
         running = [p for p in self.processes.values() if p.returncode is None]
         for process in running:

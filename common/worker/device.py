@@ -6,8 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common.bus import STATE, Bus, Lease, LeaseHeld, StreamFull
-from common.bus.patient import FULL_WAIT
+from common.bus import FULL_WAIT, STATE, Bus, Lease, LeaseHeld, StreamFull
 from common.devices import Device
 from common.logs import get_logger
 from common.messages import Assignment, Job, LeaseReleased, LeaseTaken, Stage

