@@ -49,6 +49,7 @@ async def trigger(bus: Bus) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.kill()
             await process.wait()
+            print((await drain).decode())
 
 
 async def requests(bus: Bus, count: int) -> list[Message]:
