@@ -21,10 +21,6 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-
     async def end(self) -> None:
         await end_all(self._tasks)
 

@@ -26,7 +26,6 @@ from common.messages import (
 )
 from generator.accept import close_out, judge_result, settle
 from generator.budget import seconds_left
-from generator.cancelling import Interrupted, unless
 from generator.ending import Ending, ending, next_look
 from generator.extract import extract
 from generator.generation import Generation
@@ -35,6 +34,7 @@ from generator.inbox import Inbox
 from generator.llm import EndpointProblem
 from generator.log import RunLog
 from generator.propose import name_of, propose
+from generator.unless import Interrupted, unless
 
 log = get_logger()
 T = TypeVar("T")

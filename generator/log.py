@@ -8,8 +8,8 @@ from typing import Any
 from common.bus import Bus, LeaseLost, record_patiently
 from common.messages import PREFIX, Fact
 from generator.accept import Draft
-from generator.cancelling import Interrupted, unless
 from generator.state import RunState
+from generator.unless import Interrupted, unless
 
 
 class RunLog:

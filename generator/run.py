@@ -12,7 +12,6 @@ from common.errors import UsageError
 from common.logs import get_logger
 from common.messages import PREFIX, IterationEnded, IterationStarted, RunEnded, RunStarted, RunSubmitted
 from generator.budget import exhausted, seconds_left
-from generator.cancelling import Interrupted, unless
 from generator.ending import Ending
 from generator.generations import Generations
 from generator.inbox import Inbox
@@ -22,6 +21,7 @@ from generator.log import RunLog
 from generator.replicas import Replicas
 from generator.settings import GeneratorSettings
 from generator.strategy import next_prompt
+from generator.unless import Interrupted, unless
 
 log = get_logger()
 

@@ -21,6 +21,7 @@ from common.devices import DeviceSettings, other_cores
 from common.errors import UsageError
 from common.logs import configure, get_logger
 from common.messages import CancelRun, Llm, RunSubmitted
+from common.pinned import pinned
 from common.report.events import collect
 from common.report.folder import write_folder
 from common.report.live import live_view
@@ -29,7 +30,7 @@ from common.report.watch import Watch
 from common.service import unique_name
 from common.settings import load, refuse_unknown
 from common.supervise import Supervisor
-from common.system import is_up, local_system, make_plan, pinned
+from common.system import is_up, local_system, make_plan
 
 NAME = "run"
 HELP = "optimise one task: start what is needed, show progress, leave the best kernel and a report"

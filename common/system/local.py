@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from common.bus import BusSettings, start_server
+from common.pinned import pinned
 from common.supervise import Supervisor
-from common.system.pinned import pinned
 from common.system.plan import Plan
 
 

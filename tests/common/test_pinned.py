@@ -11,7 +11,8 @@ from common.bus import BusSettings
 from common.commands import run
 from common.devices import DeviceSettings, other_cores
 from common.errors import UsageError
-from common.system import Plan, local, local_system, pinned
+from common.pinned import pinned
+from common.system import Plan, local, local_system
 
 ALL = os.sched_getaffinity(0)
 

@@ -65,8 +65,8 @@ def _leaf(value: Any, at: int, end: int, arena: Arena) -> tuple[Leaf, int]:
     if not isinstance(value, torch.Tensor):
         return Leaf(type(value), value), at
     count = value.numel() * value.element_size()
-    if not 0 < count <= end - at:
-        return Leaf(type(value), None, -1, value.dtype, value.shape, value.device.type), at
-    arena.room(at, value.shape, value.dtype, count).copy_(value.detach())
-    leaf = Leaf(type(value), None, at, value.dtype, value.shape, value.device.type)
-    return leaf, at + -(-count // ALIGNMENT) * ALIGNMENT
+    fits = 0 < count <= end - at
+    if fits:
+        arena.room(at, value.shape, value.dtype, count).copy_(value.detach())
+    leaf = Leaf(type(value), None, at if fits else -1, value.dtype, value.shape, value.device.type)
+    return leaf, at + -(-count // ALIGNMENT) * ALIGNMENT if fits else at

@@ -1,7 +1,6 @@
 """Profiling: how much faster a candidate is than eager, what limits it, and whose kernels did the work."""
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +25,7 @@ from common.judge.lane.timing import Timing, ours
 from common.judge.protocol import Kernel
 from common.judge.requests import Profile
 from common.messages.judgement import Feedback, Judgement, Measurement, Outcome
+from common.pinned import pinned
 
 _REFERENCE = "\n\nModelNew = Model\n"
 
@@ -114,15 +114,13 @@ def limits_of(known: KnownTask, timing: Timing, measurement: Measurement) -> Lim
 @contextmanager
 def on_cores(cores: tuple[int, ...]) -> Iterator[None]:
     """This process on the cores it times on: they are idle but for the side whose turn it is, and the two alternate."""
-    before = os.sched_getaffinity(0)
     threads = torch.get_num_threads()
-    os.sched_setaffinity(0, cores)
-    torch.set_num_threads(len(cores))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-        torch.set_num_threads(threads)
+    with pinned(cores):
+        torch.set_num_threads(len(cores))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _summary(measurement: Measurement) -> str:

@@ -1,4 +1,4 @@
-"""Keeping this process, and whatever it starts, off the cores that time kernels."""
+"""Keeping to some cores: those that time kernels, or all others."""
 from __future__ import annotations
 
 import os
