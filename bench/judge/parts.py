@@ -8,12 +8,12 @@ from typing import Any
 
 def parts(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """From a profile's record: microseconds a call, of both sides, by part. `window`: by the judge's clock; `span`: by
-    the process's own; `around`: the judge's copies; `path`: an empty call, of the reference's side alone. `spread` is
-    the interquartile range of each side."""
+    the process's own; `around`: the judge's copies; `launch`: the host's way to the device, not on that clock;
+    `path`: an empty call, of which the reference's is taken off. `spread` is the interquartile range of each side."""
     sides = {
         name: [[pair[side] for pair in record[f"{key}_ms"]] for side in (0, 1)]
-        for name, key in (("window", "pairs"), ("span", "spans"), ("around", "around"))
-    } | {"path": [record["path_ms"]]}
+        for name, key in (("window", "pairs"), ("span", "spans"), ("around", "around"), ("launch", "launches"))
+    } | {"path": [record["path_ms"], record["candidate_path_ms"]]}
     return {
         name: {"median": [_us(median(of)) for of in values], "spread": [_us(_spread(of)) for of in values]}
         for name, values in sides.items()

@@ -4,7 +4,7 @@ Tasks bound by memory and by arithmetic are sized to about 10 us, 50 us and 1 ms
 10 ms). In each of `--processes` rounds a new judge, and in it a new process for each candidate, measures an honest
 kernel of every task, then eager against itself as often as `--aa` and the time allow. Of the kernels' speedups over the
 rounds it tells the coefficient of variation (standard deviation of the sample over the mean); of the A/A runs, how many
-intervals cover 1; of each figure, what its windows are made of (`parts.py`) and where its seconds went.
+intervals cover 1, and by how much two processes of the same code differ; of each figure, what its windows are made of (`parts.py`) and where its seconds went.
 
 `--seconds` is divided equally among the rounds and cuts A/A runs first. Prints JSON, and writes it to $OUT/repeat.json
 after each round where OUT is set. What a figure may take is the judge's: SPECGEN_JUDGE_TIME_SECONDS.
@@ -14,10 +14,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -29,11 +30,13 @@ from common.errors import UsageError
 from common.judge import Judge, JudgeFault, JudgeSettings
 from common.judge.lane.desk import torch_device
 from common.judge.lane.profile import on_cores
+from common.judge.lane.series import BETWEEN_SECONDS
 from common.logs import configure
 from common.messages import Judgement, Outcome, Stage, TaskSource
 from common.settings import load
 
 BOUNDS = ("memory", "arithmetic")
+_NORMAL_95 = 1.96
 MICROSECONDS = {"cuda": (10.0, 50.0, 1000.0), "cpu": (100.0, 1000.0, 10000.0)}
 
 
@@ -114,22 +117,38 @@ def coverage(intervals: Iterable[tuple[float, float]]) -> dict[str, Any]:
     return {"runs": len(covers), "cover": sum(covers), "share": sum(covers) / len(covers) if covers else None}
 
 
-def summary(cases: Sequence[Sized], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def between_us(figures: Sequence[Mapping[str, Any]], assumed: float) -> float | None:
+    """Microseconds a window by which two processes of the same code differ, as a standard deviation: what of the A/A
+    runs' scatter about 1 their intervals, taken for normal, do not tell, but for what they hold of it as `assumed`
+    (microseconds). None of no run."""
+    if not figures:
+        return None
+    beyond = [
+        (1e3 * row["candidate_ms"] * row["calls_a_window"]) ** 2 * (
+            math.log(row["speedup"]) ** 2 - (math.log(row["high"] / row["low"]) / (2 * _NORMAL_95)) ** 2
+        ) for row in figures
+    ]
+    return math.sqrt(max(0.0, mean(beyond) + assumed**2))
+
+
+def summary(cases: Sequence[Sized], rows: Sequence[dict[str, Any]], device: Device) -> dict[str, Any]:
     """By case, and over all A/A runs."""
+    assumed = 1e6 * BETWEEN_SECONDS if device.kind == "cuda" else 0.0
     figures = [row for row in rows if "speedup" in row]
+    eager = [row for row in figures if row["what"] == "eager"]
     by_case = {}
     for case in cases:
-        kernels, eager = ([r for r in figures if (r["case"], r["what"]) == (case.name, what)]
-                          for what in ("kernel", "eager"))
+        kernels, same = ([r for r in figures if (r["case"], r["what"]) == (case.name, what)]
+                         for what in ("kernel", "eager"))
         by_case[case.name] = {
             "eager_as_sized_us": 1e6 * case.seconds, "kernel": variation([row["speedup"] for row in kernels]),
             "reference_us": [round(1e3 * row["reference_ms"], 2) for row in kernels],
-            "eager_against_itself": coverage((row["low"], row["high"]) for row in eager)
-            | variation([row["speedup"] for row in eager]),
+            "eager_against_itself": coverage((row["low"], row["high"]) for row in same)
+            | variation([row["speedup"] for row in same]),
         }
     return {
         "cases": by_case, "errors": [row for row in rows if "error" in row],
-        "aa": coverage((row["low"], row["high"]) for row in figures if row["what"] == "eager"),
+        "aa": coverage((row["low"], row["high"]) for row in eager), "between_us": between_us(eager, assumed),
     }
 
 
@@ -158,7 +177,7 @@ def repeat(cases: Sequence[Sized], device: Device, *, processes: int, aa: int, s
         until = began + seconds * (number + 1) / processes
         rows += asyncio.run(one_round(number, cases, share, device, until))
         needed = sum(row["seconds"] for row in rows if (row["round"], row["what"]) == (number, "kernel"))
-        found |= {"rounds": number + 1, "seconds": round(time.monotonic() - began, 1), **summary(cases, rows)}
+        found |= {"rounds": number + 1, "seconds": round(time.monotonic() - began, 1), **summary(cases, rows, device)}
         if out := os.environ.get("OUT"):
             (Path(out) / "repeat.json").write_text(json.dumps(found, indent=1))
     return found

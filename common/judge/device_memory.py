@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import byref, c_int, c_size_t, c_ubyte, c_uint64, c_ushort, c_void_p
+from ctypes import byref, c_int, c_size_t, c_ubyte, c_uint, c_uint32, c_uint64, c_ushort, c_void_p
 from functools import cache
 from typing import Any
 
@@ -120,6 +120,12 @@ def _call(function: str, *arguments: Any) -> None:
         name = ctypes.c_char_p()
         _driver().cuGetErrorName(code, byref(name))
         raise RuntimeError(f"CUDA error: {function}: {(name.value or b'?').decode()} ({code})")
+
+
+def wait_for(address: int, value: int) -> None:
+    """What is launched on the current stream from here on waits until the word at this address is at least `value`."""
+    stream = c_void_p(torch.cuda.current_stream().cuda_stream)
+    _call("cuStreamWaitValue32_v2", stream, c_uint64(address), c_uint32(value), c_uint(0))
 
 
 def forget_persisting_lines() -> None:

@@ -114,6 +114,16 @@ class Call(_Message, frozen=True, kw_only=True):
     """Tell which kernels the call launched; slow, so never in a timed call."""
     paced: bool = False
     """Answer Prepared once all is unpacked, wait for Go, and answer Ended before Done."""
+    gate: Gate | None = None
+    """Of a paced call, in place of Go: launch all of it behind this, and answer Prepared once it is launched."""
+
+
+class Gate(_Message, frozen=True, kw_only=True):
+    """A word (32 bits) of the arena for which the device waits."""
+
+    at: int
+    value: int
+    """Open as soon as the word is as large."""
 
 
 class Go(_Message, frozen=True, kw_only=True):
@@ -175,7 +185,7 @@ class Mapped(_Message, frozen=True, kw_only=True):
 
 
 class Prepared(_Message, frozen=True, kw_only=True):
-    """A paced call has unpacked its order and waits for Go."""
+    """A paced call waits for Go, or is launched behind its gate."""
 
 
 class Ended(_Message, frozen=True, kw_only=True):

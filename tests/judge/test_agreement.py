@@ -44,14 +44,15 @@ def test_a_host_that_holds_up_most_windows_accuses_nobody(undisturbed: int, accu
     """Whoever lies does so in every window."""
     path = [Empty(1e-4, 1e-6), Empty(1.1e-4, 1e-6)]
     seconds = [2e-4] * undisturbed + [5e-3] * (8 - undisturbed)
-    blocks = [Block(Pair(2e-4, s), Pair(0.0, 0.0), Pair(1e-4, 1e-4), path, path, False) for s in seconds]
+    none = Pair(0.0, 0.0)
+    blocks = [Block(Pair(2e-4, s), none, Pair(1e-4, 1e-4), none, path, path, False) for s in seconds]
     assert bool(disagreement(read_clocks(4.9e-3, blocks, floor=0.0))) is accused
 
 
 def test_a_host_that_holds_up_every_window_accuses_nobody() -> None:
     """The reference's honest process does not see what holds it up either."""
     path = [Empty(1e-4, 1e-6), Empty(1.1e-4, 1e-6)]
-    blocks = [Block(Pair(5e-3, 5e-3), Pair(0.0, 0.0), Pair(1e-4, 1e-4), path, path, True)] * 8
+    blocks = [Block(Pair(5e-3, 5e-3), Pair(0.0, 0.0), Pair(1e-4, 1e-4), Pair(0.0, 0.0), path, path, True)] * 8
     assert not disagreement(read_clocks(4.9e-3, blocks, floor=0.0))
 
 

@@ -19,7 +19,7 @@ def window(sm: int, reasons: int = 0, memory: int = 2619, temperature: int = 50)
 
 
 def block(sides: Sides | None = None, *, disturbed: bool = False) -> Block:
-    return Block(Pair(2e-3, 1e-3), Pair(0.0, 0.0), Pair(2e-3, 1e-3), _PATH, _PATH, disturbed, sides)
+    return Block(Pair(2e-3, 1e-3), Pair(0.0, 0.0), Pair(2e-3, 1e-3), Pair(0.0, 0.0), _PATH, _PATH, disturbed, sides)
 
 
 UNEQUAL = Sides(window(1980), window(1500, POWER))

@@ -38,6 +38,14 @@ def test_an_interval_of_twelve_pairs_holds_the_ratio_as_often_as_it_says() -> No
     assert held >= 0.95 * 200
 
 
+def test_what_processes_differ_by_is_in_the_interval_and_not_in_the_speedup() -> None:
+    sides = equal_sides(random.Random(5), 12, 0.001)
+    alone, between = (measure(*sides, 0.95, random.Random(6), seconds) for seconds in (0.0, 2e-5))
+    assert between.speedup == alone.speedup
+    assert alone.high - alone.low < 0.01
+    assert between.high - between.low == pytest.approx(2 * 2.2 * 0.02, rel=0.3)
+
+
 def measured(low: float, high: float, pairs: int = 12) -> Measurement:
     return Measurement(
         speedup=2.0, low=low, high=high, confidence=0.95, candidate_ms=1.0, reference_ms=2.0, pairs=pairs

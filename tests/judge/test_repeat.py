@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.judge.parts import parts
-from bench.judge.repeat import coverage, shares, variation
+from bench.judge.repeat import between_us, coverage, shares, variation
 
 
 def test_variation_is_the_samples_deviation_over_its_mean() -> None:
@@ -37,13 +39,29 @@ def test_runs_are_dealt_evenly_to_rounds_and_cases(total: int, cases: int, round
 def test_a_figure_is_told_by_its_parts() -> None:
     record = {
         "pairs_ms": [(2.0, 1.0), (2.0, 1.1), (2.4, 1.2)], "spans_ms": [(1.9, 0.9)] * 3, "around_ms": [(0.0, 0.0)] * 3,
-        "path_ms": [0.1],
+        "launches_ms": [(0.2, 0.2)] * 3, "path_ms": [0.1],
+        "candidate_path_ms": [0.2],
     }
     assert parts(record) == {
         "window": {"median": [2000.0, 1100.0], "spread": [400.0, 200.0]},
         "span": {"median": [1900.0, 900.0], "spread": [0.0, 0.0]},
-        "around": {"median": [0.0, 0.0], "spread": [0.0, 0.0]}, "path": {"median": [100.0], "spread": [0.0]},
+        "around": {"median": [0.0, 0.0], "spread": [0.0, 0.0]},
+        "launch": {"median": [200.0, 200.0], "spread": [0.0, 0.0]},
+        "path": {"median": [100.0, 200.0], "spread": [0.0, 0.0]},
     }
+
+
+@pytest.mark.parametrize("assumed", [0.0, 40.0])
+def test_how_much_processes_differ_is_found_again(assumed: float) -> None:
+    """A window of 5 ms, an interval of 0.5 % for the pairs alone, processes that differ by 40 us."""
+    rng, rows = random.Random(3), []
+    for _ in range(400):
+        told = math.hypot(0.005, assumed / 5000)
+        speedup = math.exp(rng.gauss(0, 0.005) + rng.gauss(0, 40 / 5000))
+        rows.append({"speedup": speedup, "low": speedup * math.exp(-1.96 * told),
+                     "high": speedup * math.exp(1.96 * told), "candidate_ms": 0.05, "calls_a_window": 100})
+    assert between_us(rows, assumed) == pytest.approx(40, rel=0.15)
+    assert between_us([], assumed) is None
 
 
 def test_two_rounds_on_a_cpu(tmp_path: Path) -> None:

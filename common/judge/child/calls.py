@@ -47,13 +47,12 @@ class Caller:
         given = [unpack(inputs, partial(arena.tensor, begins=order.inputs_at)) for inputs, _ in places]
         placed = []
         pace.begin()
-        started = time.perf_counter()
         for inputs, (_, at) in zip(given, places, strict=True):
             self._last = self._last if order.empty else self._forward(inputs)
             placed.append(place(self._last, at, order.outputs_room, arena))
+        pace.launched()
         devices.synchronize(self._spec)
-        span = time.perf_counter() - started
-        pace.end()
+        span = pace.end()
         first, *rest = [call.result() for call in placed]
         return Done(nonce=order.nonce, spec=first.spec, outputs=first.outputs, more=tuple(rest), span=span)
 

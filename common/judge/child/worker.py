@@ -117,7 +117,7 @@ class Worker:
         if self._arena is None or self._caller is None or self._builder is None:
             raise RuntimeError("a call before the model was made")
         with self._builder.unawaited():
-            return self._caller.call(order, self._arena, Pace(self._inbox, order.paced))
+            return self._caller.call(order, self._arena, Pace(self._inbox, order, self._arena))
 
 
 def failed(error: BaseException) -> Failed:

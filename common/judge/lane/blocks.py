@@ -29,6 +29,7 @@ class Block(NamedTuple):
     around: Pair
     """What surrounds the two."""
     spans: Pair
+    launches: Pair
     reference_path: list[Empty]
     candidate_path: list[Empty]
     disturbed: bool
@@ -91,7 +92,9 @@ class Blocks:
             "pairs_ms": [_ms(block.pair) for block in self.all],
             "around_ms": [_ms(block.around) for block in self.all],
             "spans_ms": [_ms(block.spans) for block in self.all],
+            "launches_ms": [_ms(block.launches) for block in self.all],
             "path_ms": [1e3 * call.seconds for block in self.all for call in block.reference_path],
+            "candidate_path_ms": [1e3 * call.seconds for block in self.all for call in block.candidate_path],
             "disturbed": _numbers(block.disturbed for block in self.all),
             "throttled": _numbers(block.throttled for block in self.all),
             **({"clocks": clocks.record(read)} if read else {}),

@@ -59,18 +59,26 @@ Builder = Callable[[Extension], Built]
 
 
 _GO = encode(Go())
+LAUNCH_SECONDS = 0.25
+"""For a series to be launched; it is over then, or waits for the device or for room among its launches."""
 _GRACE_SECONDS = 10.0
 """Beyond the time that a counting process gives itself."""
 _GOODBYE_SECONDS = 2.0
 """How long a process that hung up may take to be reported dead."""
 
 
+def _nothing() -> None:
+    return
+
+
 class Answered(NamedTuple):
     done: Done
     seconds: float
     """By the judge's clock, from the order to the outputs in the judge's hands; without `around`."""
-    around: float
+    around: float = 0.0
     """The judge's own copies before and after, where they are timed apart."""
+    launch: float = 0.0
+    """From the order until all was launched, behind a gate."""
 
 
 class Candidate:
@@ -81,6 +89,8 @@ class Candidate:
         self._settings = settings
         self._builder = builder
         self.arena: Any = None
+        self.gates = True
+        """Whether its timed calls are launched behind a gate; not those that wait for the device themselves."""
         self.own_code = False
         """Whether it has code of its own, once a model was made."""
 
@@ -138,26 +148,34 @@ class Candidate:
 
     def call(
         self, inputs: Tree, *, poison: int | None = None, edited: bool = False, empty: bool = False, hold: bool = False,
-        thaw: bool = False, more: Sequence[Tree] = (), trace: bool = False,
+        thaw: bool = False, more: Sequence[Tree] = (), trace: bool = False, ready: Callable[[], None] | None = None,
     ) -> Answered:
-        """One call, and `more` in the same window. With `thaw` the candidate is frozen, and is let go for the call."""
+        """One call, and `more` in the same window. With `thaw` the candidate is frozen, and is let go for the call.
+        `ready` is run right before the clock, and before inputs are copied in."""
         nonce, paced = secrets.randbits(63), thaw and not trace and self.arena.apart
         room, places = self.arena.places(1 + len(more))
+        gate = self.arena.gate() if paced and self.gates else None
         order = encode(Call(
             nonce=nonce, inputs_at=self.arena.inputs_at, inputs=inputs, outputs_at=places[0], outputs_room=room,
-            poison=poison, edited=edited, empty=empty, hold=hold, trace=trace, paced=paced,
+            poison=poison, edited=edited, empty=empty, hold=hold, trace=trace, paced=paced, gate=gate,
             more=tuple(Further(inputs=tree, outputs_at=at) for tree, at in zip(more, places[1:], strict=True)),
         ))
         with self._judged("call"):
             deadline = time.monotonic() + self._settings.call_seconds
-            answer, seconds, around = self._paced(order, deadline) if paced else self._timed(order, deadline, thaw)
-            done = self._expected(answer, Done, "call")
-            if done.nonce != nonce or len(done.more) != len(more):
+            ready = ready or _nothing
+            if gate:
+                answered = self._gated(order, ready, deadline)
+            elif paced:
+                answered = self._paced(order, ready, deadline)
+            else:
+                answered = self._timed(order, ready, deadline, thaw)
+            if answered.done.nonce != nonce or len(answered.done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
-            return Answered(done, seconds, around)
+            return answered
 
-    def _timed(self, order: bytes, deadline: float, thaw: bool) -> tuple[Any, float, float]:
-        """The answer, and seconds from the order until the outputs are in the judge's hands."""
+    def _timed(self, order: bytes, ready: Callable[[], None], deadline: float, thaw: bool) -> Answered:
+        """The clock runs from the order until the outputs are in the judge's hands."""
+        ready()
         started = time.perf_counter()
         self.arena.deliver()
         if thaw:
@@ -165,10 +183,10 @@ class Candidate:
         send_frame(self._spare.work, order)
         answer = self._hear(deadline)
         self.arena.take()
-        return answer, time.perf_counter() - started, 0.0
+        return Answered(self._expected(answer, Done, "call"), time.perf_counter() - started)
 
-    def _paced(self, order: bytes, deadline: float) -> tuple[Any, float, float]:
-        """The answer, seconds from the word to go until it is over, and those of the judge's copies before and after.
+    def _paced(self, order: bytes, ready: Callable[[], None], deadline: float) -> Answered:
+        """The clock runs from the word to go until it is over.
 
         To wake the process, and to unpack the order and pack the answer, takes longer than many kernels: it is done
         before and after. What the process could do with inputs as they are copied in, or once it said that it is done,
@@ -177,16 +195,49 @@ class Candidate:
         self._spare.thaw()
         send_frame(self._spare.work, order)
         self._expected(self._hear(deadline), Prepared, "call")
+        before = self._deliver(ready)
+        started = time.perf_counter()
+        send_frame(self._spare.work, _GO)
+        return self._over(started, before, deadline)
+
+    def _gated(self, order: bytes, ready: Callable[[], None], deadline: float) -> Answered:
+        """The clock runs from the gate's opening until it is over.
+
+        To launch a kernel takes the host longer than many run. So a series is launched first, behind a gate on the
+        device, and what runs before the gate opens runs without its inputs. A call that waits for the device itself
+        cannot be launched so: when its time is up the gate opens, and from then on it has the word to go.
+        """
+        began = time.perf_counter()
+        self._spare.thaw()
+        send_frame(self._spare.work, order)
+        try:
+            prepared = self._hear(min(deadline, time.monotonic() + LAUNCH_SECONDS))
+        except TimeoutError:
+            self.gates, prepared = False, None
+        launch = time.perf_counter() - began
+        before = self._deliver(ready)
+        started = time.perf_counter()
+        self.arena.open()
+        self._expected(prepared or self._hear(deadline), Prepared, "call")
+        return self._over(started, before, deadline)._replace(launch=launch)
+
+    def _deliver(self, ready: Callable[[], None]) -> float:
+        """Seconds to copy the inputs in."""
+        ready()
         started = time.perf_counter()
         self.arena.deliver()
-        delivered = time.perf_counter()
-        send_frame(self._spare.work, _GO)
+        return time.perf_counter() - started
+
+    def _over(self, started: float, before: float, deadline: float) -> Answered:
+        """`before`: seconds of the judge's copies before the window."""
+        self._spare.watch(LAUNCH_SECONDS)
         ended = self._hear(deadline)
         over = time.perf_counter()
         self._expected(ended, Ended, "call")
         self.arena.take()
-        taken = time.perf_counter()
-        return self._hear(deadline), over - delivered, taken - over + delivered - started
+        after = time.perf_counter() - over
+        done = self._expected(self._hear(deadline), Done, "call")
+        return Answered(done, over - started, before + after)
 
     def waits(self) -> Waits:
         """A count of how long its threads stand ready while others have their cores."""

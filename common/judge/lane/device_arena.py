@@ -8,6 +8,8 @@ import torch
 
 from common.judge.device_memory import DeviceMemory, forget_persisting_lines
 from common.judge.lane.arena import Arena, HostArena
+from common.judge.lane.parcel import ALIGNMENT
+from common.judge.protocol import Gate
 
 _HOARD = 1 << 30
 """Freed bytes that torch may keep for the judge while a candidate, which has none of them, wants memory."""
@@ -17,8 +19,8 @@ _CACHES = 2
 
 class DeviceArena(Arena):
     """A frozen process's kernels still run, and one could wait in this memory for the next inputs. So these stay in
-    memory of the judge's own until right before the call. Copying them in, clearing the L2 cache after it, and copying
-    the outputs out are timed, apart from what they surround.
+    memory of the judge's own until right before the call: behind a gate until all of it is launched. Copying them in,
+    clearing the L2 cache after it, and copying the outputs out are timed, apart from what they surround.
     """
 
     apart = True
@@ -29,8 +31,11 @@ class DeviceArena(Arena):
 
     def _allocate(self, size: int) -> None:
         give_back_unused(self._device, 0)
-        self._memory, self.fd = DeviceMemory.create(size, self._device.index or 0)
+        self._memory, self.fd = DeviceMemory.create(size + ALIGNMENT, self._device.index or 0)
         self._bytes, self.size = self._memory.bytes, self._memory.size
+        self._word = self._bytes[size : size + 4].view(torch.int32)
+        self._word.zero_()
+        self._gate = Gate(at=size, value=0)
 
     def _place(self) -> None:
         return
@@ -39,6 +44,14 @@ class DeviceArena(Arena):
         self._write()
         _eviction(self._device).fill_(0)
         torch.cuda.synchronize(self._device)
+
+    def gate(self) -> Gate:
+        """A new one, closed."""
+        self._gate = Gate(at=self._gate.at, value=self._gate.value + 1)
+        return self._gate
+
+    def open(self) -> None:
+        self._word.fill_(self._gate.value)
 
     def take(self) -> None:
         super().take()
@@ -49,7 +62,7 @@ class DeviceArena(Arena):
         forget_persisting_lines()
 
     def close(self) -> None:
-        del self._bytes
+        del self._bytes, self._word
         self._memory.close()
         os.close(self.fd)
 

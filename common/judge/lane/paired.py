@@ -9,6 +9,10 @@ Student's interval is (the expanded percentile interval; Hesterberg, "What Teach
 The American Statistician 69, 2015): with confidence 1 - 2 a and n pairs the tails are Phi(-sqrt(n / (n - 1)) t), t the
 quantile 1 - a of Student's distribution with n - 1 degrees of freedom.
 
+Two processes of the very same code differ for as long as they live, which no number of pairs between them shows. Where
+it is known by how much (`between`, a standard deviation), each resample adds a normal difference to the candidate's
+times.
+
 To look at the interval after every few pairs, and to stop when it happens to be narrow, would favour intervals that are
 narrow by chance. So it is looked at seldom: from one look the number of pairs is planned at which it should be narrow
 enough, as it shrinks with the square root of their number, and the next look is then (as in Stein's two-stage
@@ -44,12 +48,14 @@ class Pair(NamedTuple):
     candidate: float
 
 
-def measure(pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random) -> Measurement:
-    """The measurement over all pairs. ValueError where there is no pair."""
+def measure(
+    pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random, between: float = 0.0,
+) -> Measurement:
+    """The measurement over all pairs. `empty`, `between`: seconds. ValueError where there is no pair."""
     if not pairs:
         raise ValueError("no pair was timed")
     path = median(empty) if empty else 0.0
-    low, high = _interval(pairs, empty, confidence, rng)
+    low, high = _interval(pairs, empty, confidence, rng, between)
     return Measurement(
         speedup=_ratio(pairs, path), low=low, high=high, confidence=confidence, pairs=len(pairs),
         candidate_ms=1e3 * median(net(pair.candidate, path) for pair in pairs),
@@ -67,13 +73,14 @@ def _ratio(pairs: Sequence[Pair], path: float) -> float:
 
 
 def _interval(
-    pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random
+    pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random, between: float,
 ) -> tuple[float, float]:
-    draw = np.random.default_rng(rng.getrandbits(64)).integers
-    paths = np.zeros((RESAMPLES, 1))
+    generator = np.random.default_rng(rng.getrandbits(64))
+    draw, paths = generator.integers, np.zeros((RESAMPLES, 1))
     if empty:
         paths = np.median(np.array(empty)[draw(len(empty), size=(RESAMPLES, len(empty)))], axis=1, keepdims=True)
     times = np.array(pairs)[draw(len(pairs), size=(RESAMPLES, len(pairs)))]
+    times[:, :, 1] += generator.normal(0.0, between, size=(RESAMPLES, 1))
     nets = np.maximum(times - paths[:, :, None], LEAST_SHARE * times)
     drawn = np.sort(np.median(nets[:, :, 0] / nets[:, :, 1], axis=1))
     cut = int(tail(confidence, len(pairs)) * RESAMPLES)

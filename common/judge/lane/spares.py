@@ -96,6 +96,13 @@ class Spare:
             self.lost = self.exit is None
         return word
 
+    def watch(self, seconds: float) -> None:
+        """Until a frame can be read, or for so long, without sleep: to be woken takes as long as some kernels. Sleeps
+        where the process has no core beside the one that this would take."""
+        until = time.monotonic() + seconds
+        while len(self.spec.cores) > 1 and time.monotonic() < until and not select.select([self.work], [], [], 0)[0]:
+            continue
+
     def wait_readable(self, deadline: float) -> None:
         """Until a frame can be read. TimeoutError past the deadline, EOFError where the process has ended."""
         while True:

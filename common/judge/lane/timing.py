@@ -34,7 +34,6 @@ from common.judge.lane.agreement import counted, disagreement, read_clocks
 from common.judge.lane.blocks import Block, Blocks
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.clocks import Sides
-from common.judge.lane.copied import copy_seconds
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.nvml import Governor
@@ -42,7 +41,7 @@ from common.judge.lane.paired import STEP, Pair, measure, missing
 from common.judge.lane.parcel import Parcel, inline, input_bytes, output_bytes, parcel
 from common.judge.lane.receive import Received, receive
 from common.judge.lane.roofline import bandwidth, floor_seconds
-from common.judge.lane.series import series_length
+from common.judge.lane.series import BETWEEN_SECONDS, FEWER, series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.spent import Spent
 from common.judge.lane.tasks import KnownTask
@@ -98,9 +97,9 @@ class Timing:
                 measured = self._measure()
                 more = missing(measured, settings.target_width)
                 if not more or measured.high < bar:
-                    return self._agreed(measured)
+                    break
                 planned = len(self.blocks) + more
-        return self._agreed(self._measure())
+        return self._agreed(self._measure(self._between()))
 
     def trace(self) -> tuple[Kernel, ...]:
         """The launches of one call apart from the timed ones; none where tracing failed, which is not the candidate's
@@ -111,11 +110,15 @@ class Timing:
             log.warning("profile.not_traced", reason=ended.feedback.summary)
             return ()
 
-    def _measure(self) -> Measurement:
+    def _measure(self, between: float = 0.0) -> Measurement:
         kept = self.blocks.kept()
         empty = [call.seconds for block in kept for call in block.reference_path]
         with self._spent.on("figure"):
-            return measure([block.pair for block in kept], empty, self._bench.settings.confidence, self._random)
+            return measure([block.pair for block in kept], empty, self._bench.settings.confidence, self._random, between)
+
+    def _between(self) -> float:
+        """Seconds a call that no further pair takes from the interval. On a CPU it has not been possible to tell."""
+        return BETWEEN_SECONDS / self._calls if self._known.device.type == "cuda" else 0.0
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
@@ -145,11 +148,11 @@ class Timing:
                     side.make(case.weight_seed, arguments)
                 with self._spent.on("first"):
                     for _ in range(2):
-                        done, seconds, _ = side.call(side.arena.give(inputs))
-                alone[side] = seconds
+                        answered = side.call(side.arena.give(inputs))
+                alone[side] = answered.seconds
                 side.freeze()
         self.inputs = inputs
-        (returned,) = receive(self._reference.arena, done, self.expected)
+        (returned,) = receive(self._reference.arena, answered.done, self.expected)
         if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
         if self._known.device.type == "cuda":
@@ -158,19 +161,32 @@ class Timing:
             free, _ = torch.cuda.mem_get_info(self._known.device)
             with self._spent.on("lengthen"):
                 self._lengthen(series_length(min(alone.values()), max(alone.values()), sum(needed), free), needed)
-                if self._calls > 1:
-                    self._timer.copied = copy_seconds(self.expected.eager, self._timer.filler)
         self._timer.alone = alone
 
     def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
-        """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs."""
-        if calls == self._calls:
-            return
-        self._calls = calls
-        for side in (self._candidate, self._reference):
-            side.thaw()
-            side.share(new_arena(self._known.device, *(count * calls for count in needed)))
+        """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs, or as
+        many as can be launched ahead of the device."""
+        while calls > self._calls:
+            for side in (self._candidate, self._reference):
+                with self._blamed(side):
+                    side.thaw()
+                    side.share(new_arena(self._known.device, *(count * calls for count in needed)))
+                    side.freeze()
+            if all(self._launches(side, calls) for side in (self._candidate, self._reference)):
+                self._calls = calls
+            calls //= FEWER
+
+    def _launches(self, side: Candidate, calls: int) -> bool:
+        """Whether so many are launched before the first runs; true as well of calls that wait for the device, which
+        are launched one by one."""
+        if not side.gates:
+            return True
+        first, *more = side.arena.give_all(parcel([self.inputs] * calls, self._known.device))
+        with self._blamed(side):
+            side.call(first, more=more, thaw=True)
             side.freeze()
+        fits, side.gates = side.gates, True
+        return fits
 
     def _alone(self, side: Candidate) -> float:
         """About how long one call takes without the path; negative where the path's own noise is longer."""
@@ -182,7 +198,9 @@ class Timing:
         return median(seconds[False]) - median(seconds[True])
 
     def _block(self, index: int) -> Block:
-        """Both sides on the same new inputs, in random order."""
+        """Both sides on the same new inputs, in random order, and launched alike: where the task itself waits for the
+        device, what the candidate takes to launch counts as well."""
+        self._candidate.gates = self._candidate.gates and self._reference.gates
         cases = [self._case(index * self._calls + call) for call in range(self._calls)]
         former = parcel([self.inputs], self._known.device)
         with self._spent.on("draw"):
@@ -197,6 +215,7 @@ class Timing:
             Pair(reference=reference.seconds, candidate=candidate.seconds),
             Pair(reference=reference.around, candidate=candidate.around),
             Pair(reference=reference.span, candidate=candidate.span),
+            Pair(reference=reference.launch, candidate=candidate.launch),
             reference.path, candidate.path, reference.disturbed,
             Sides(reference.window, candidate.window) if reference.window and candidate.window else None,
         )

@@ -5,6 +5,7 @@ long call is not warmed up for.
 """
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from common.judge.check import Expected
@@ -22,8 +23,8 @@ from common.judge.tree import Tree
 from common.messages.judgement import Feedback, Outcome
 
 _POISON = 0xFF
-_EMPTY_CALLS = 2
-"""Calls a turn that return what is there already."""
+_EMPTY_CALLS = 1
+"""Windows a turn whose calls return what is there already."""
 WARMED_BELOW = 2e-3
 """Seconds of the faster side's call: where both take longer, what caches lost while the other ran (some tens of
 microseconds) is nothing, and a call to warm them up would double what a turn takes."""
@@ -32,12 +33,14 @@ LONG = 5e-3
 
 
 class Turn(NamedTuple):
-    """One side's timed series: seconds a call by the judge's clock, around it, and by its own clock; what each call
-    returned, whether it had to wait for its cores, and the device's clocks before and after where they are read."""
+    """One side's timed series: seconds a call by the judge's clock, around it, by its own clock, and to launch it where
+    that is not in them; what each call returned, whether it had to wait for its cores, and the device's clocks before
+    and after where they are read."""
 
     seconds: float
     around: float
     span: float
+    launch: float
     results: list[Received]
     disturbed: bool
     window: Window | None
@@ -50,8 +53,6 @@ class Timer:
     def __init__(self, expected: Expected, governor: Governor | None, spent: Spent) -> None:
         self.alone: dict[Candidate, float] = {}
         """About how many seconds a call of each side takes; on a GPU without the path, which is longer than many."""
-        self.copied = 0.0
-        """Seconds the device copies one call's outputs, where windows hold several calls."""
         self._expected = expected
         self._governor = governor
         self._spent = spent
@@ -66,28 +67,37 @@ class Timer:
         with spent.on("give"):
             first, *more = side.arena.give_all(given)
             side.arena.poison(_POISON)
-        with spent.on("fill"):
-            before, waits = self.filler.run_beside(lambda: self._ready(side))
+        before: list[tuple[Reading | None, Waits]] = []
+
+        def ready() -> None:
+            with spent.on("fill"):
+                before.append(self.filler.run_beside(lambda: self._ready(side)))
+
         with spent.on("timed"):
-            done, seconds, around = self._called(side, first, more)
+            done, seconds, around, launch = self._called(side, first, more, ready=ready)
         with spent.on("read"):
+            ((clocks, waits),) = before
             waited, after = waits.since(), self._clocks()
         with spent.on("receive"):
             results = receive(side.arena, done, self._expected)
         with spent.on("untouched"):
             self._unwritten(side)
         calls = len(given.trees)
-        path = [self._path(side, first, calls) for _ in range(_EMPTY_CALLS)]
+        path = [self._path(side, first, more) for _ in range(_EMPTY_CALLS)]
         return Turn(
-            seconds=seconds / calls, around=around / calls, span=done.span / calls, results=results,
-            disturbed=disturbed(waited, seconds), window=Window(before, after) if before and after else None, path=path,
+            seconds=seconds / calls, around=around / calls, span=done.span / calls, launch=launch / calls,
+            results=results, disturbed=disturbed(waited, seconds),
+            window=Window(clocks, after) if clocks and after else None, path=path,
         )
 
     def _warmed(self, side: Candidate) -> bool:
         return min(self.alone.values()) < WARMED_BELOW and self.alone[side] < LONG
 
-    def _called(self, side: Candidate, first: Tree, more: list[Tree] | None = None, *, empty: bool = False) -> Answered:
-        answered = side.call(first, more=more or (), thaw=True, empty=empty)
+    def _called(
+        self, side: Candidate, first: Tree, more: Sequence[Tree] = (), *, empty: bool = False,
+        ready: Callable[[], None] | None = None,
+    ) -> Answered:
+        answered = side.call(first, more=more, thaw=True, empty=empty, ready=ready)
         with self._spent.on("freeze"):
             side.freeze()
         return answered
@@ -104,12 +114,14 @@ class Timer:
         if not side.arena.untouched():
             raise CandidateEnded(Outcome.WRONG_VALUES, Feedback(summary="forward writes to its inputs in a timed call"))
 
-    def _path(self, side: Candidate, first: Tree, calls: int) -> Empty:
-        """A call's share of the path in a window of so many: one empty call, and the other calls' copies. Only the
-        reference's give the path, but both processes are used alike."""
+    def _path(self, side: Candidate, first: Tree, more: Sequence[Tree]) -> Empty:
+        """A call's share of the path, from a window of as many empty calls. Only the reference's give the path, but
+        both processes are used alike."""
+        calls = 1 + len(more)
+        with self._spent.on("path"):
+            empty = self._called(side, first, more, empty=True, ready=self._fill_briefly)
+        return Empty(empty.seconds / calls, empty.done.span / calls)
+
+    def _fill_briefly(self) -> None:
         with self._spent.on("fill"):
             self.filler.run_briefly()
-        with self._spent.on("path"):
-            done, took, _ = self._called(side, first, empty=True)
-        others = (calls - 1) * self.copied
-        return Empty((took + others) / calls, (done.span + others) / calls)

@@ -7,7 +7,7 @@
 # patched_events = {mechanism = 7, stage = "profile", outcomes = ["passed", "cheated"], max_speedup = 1.5, reason = "Makes CUDA events say next to nothing; the judge's clock decides."}
 # patched_synchronize = {mechanism = 7, stage = "profile", outcomes = ["passed", "cheated", "wrong_values"], max_speedup = 1.5, reason = "Makes torch's synchronisation do nothing."}
 # same_event_twice = {mechanism = 11, stage = "profile", outcomes = ["passed", "cheated"], max_speedup = 1.5, reason = "Records every event at the start, so that end equals start."}
-# side_stream = {mechanism = 12, stage = "profile", outcomes = ["passed", "cheated", "wrong_values"], max_speedup = 1.5, reason = "Works on a stream that no event waits for; the device is synchronised inside the window."}
+# side_stream = {mechanism = 12, stage = "profile", outcomes = ["wrong_values"], reason = "Works on a stream that waits for nothing: in a timed series it runs before its inputs are there."}
 # late_thread = {mechanism = 13, reason = "A thread launches the work after the return."}
 # by_pointer = {mechanism = 17, says = "earlier call", reason = "Keeps results by data_ptr."}
 # stale_graph = {mechanism = 21, says = "earlier call", reason = "Replays a CUDA graph that read the first call's inputs and wrote the first call's output."}
