@@ -4,7 +4,8 @@ Tasks bound by memory and by arithmetic are sized to about 10 us, 50 us and 1 ms
 10 ms). In each of `--processes` rounds a new judge, and in it a new process for each candidate, measures an honest
 kernel of every task, then eager against itself as often as `--aa` and the time allow. Of the kernels' speedups over the
 rounds it tells the coefficient of variation (standard deviation of the sample over the mean); of the A/A runs, how many
-intervals cover 1, and by how much two processes of the same code differ; of each figure, what its windows are made of (`parts.py`) and where its seconds went.
+intervals cover 1, and by how much two processes of the same code differ; of each figure, what its windows are made of
+(`parts.py`) and where its seconds went.
 
 `--seconds` is divided equally among the rounds and cuts A/A runs first. Prints JSON, and writes it to $OUT/repeat.json
 after each round where OUT is set. What a figure may take is the judge's: SPECGEN_JUDGE_TIME_SECONDS.

@@ -32,9 +32,9 @@ _FREE = 100 << 30
 
 def test_a_window_holds_as_many_calls_as_fill_it_and_fit() -> None:
     assert series_length(1.0, 1.0, 1 << 20, _FREE) == 1
-    assert series_length(1e-3, 1e-3, 1 << 20, _FREE) == 10
+    assert series_length(1e-3, 1e-3, 1 << 20, _FREE) == 5
     assert series_length(-1e-4, 1e-5, 1 << 20, _FREE) == MOST
-    assert series_length(1e-5, 1e-5, 1 << 30, _FREE) == 6
+    assert series_length(1e-5, 1e-5, 1 << 30, _FREE) == 8
     assert series_length(1e-5, 1e-5, 1 << 30, 1 << 30) == 1
 
 
@@ -169,15 +169,25 @@ async def test_only_short_calls_are_preceded_by_one_that_warms_caches(
             assert ("warm" in timing.record()["spent"]) is any(warmed)
 
 
-async def test_the_path_of_a_window_is_an_empty_call_and_the_other_calls_copies(
-    judge_settings: JudgeSettings, device: Device
+async def test_the_path_of_a_window_is_one_of_as_many_empty_calls(
+    judge_settings: JudgeSettings, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the launches of as many copies, which run beside the kernels."""
+    empty: list[tuple[Candidate, int, float]] = []
+    untouched = Candidate.call
+
+    def call(side: Candidate, *args: Any, **options: Any) -> Any:
+        answered = untouched(side, *args, **options)
+        if options.get("empty"):
+            empty.append((side, 1 + len(options["more"]), answered.seconds))
+        return answered
+
     async with bench_for(judge_settings) as bench:
         with windows_of(bench, device, MANY, changing(-9, "pass"), 4) as timing:
-            timing._timer.copied = 10.0
-            for call in (block := timing._block(1)).reference_path + block.candidate_path:
-                assert 7.5 < call.span < call.seconds < 8.0
+            monkeypatch.setattr(Candidate, "call", call)
+            block = timing._block(1)
+            for side, path in ((timing._reference, block.reference_path), (timing._candidate, block.candidate_path)):
+                windows = [seconds for owner, calls, seconds in empty if (owner, calls) == (side, 4)]
+                assert [4 * one.seconds for one in path] == pytest.approx(windows)
 
 
 @pytest.mark.parametrize(("bar", "pairs"), [(0.0, 12), (1e9, 8)])

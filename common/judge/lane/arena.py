@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from common.judge.lane.parcel import ALIGNMENT, Parcel, aligned, parcel
-from common.judge.protocol import Output
+from common.judge.protocol import Gate, Output
 from common.judge.tree import Tree
 
 SHIFTS = 64
@@ -70,6 +70,14 @@ class Arena(ABC):
     @abstractmethod
     def deliver(self) -> None:
         """Before the candidate's process is told that there are inputs; with the clock running, unless `apart`."""
+
+    def gate(self) -> Gate | None:
+        """A new one, closed, for what is to be launched ahead of the inputs; None where there is nothing to launch."""
+        return None
+
+    def open(self) -> None:
+        """The last gate."""
+        return
 
     def _write(self) -> None:
         self._inputs().copy_(self._given.bytes)

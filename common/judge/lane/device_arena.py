@@ -46,7 +46,6 @@ class DeviceArena(Arena):
         torch.cuda.synchronize(self._device)
 
     def gate(self) -> Gate:
-        """A new one, closed."""
         self._gate = Gate(at=self._gate.at, value=self._gate.value + 1)
         return self._gate
 

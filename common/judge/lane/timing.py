@@ -114,7 +114,8 @@ class Timing:
         kept = self.blocks.kept()
         empty = [call.seconds for block in kept for call in block.reference_path]
         with self._spent.on("figure"):
-            return measure([block.pair for block in kept], empty, self._bench.settings.confidence, self._random, between)
+            pairs, confidence = [block.pair for block in kept], self._bench.settings.confidence
+            return measure(pairs, empty, confidence, self._random, between)
 
     def _between(self) -> float:
         """Seconds a call that no further pair takes from the interval. On a CPU it has not been possible to tell."""
@@ -179,7 +180,7 @@ class Timing:
     def _launches(self, side: Candidate, calls: int) -> bool:
         """Whether so many are launched before the first runs; true as well of calls that wait for the device, which
         are launched one by one."""
-        if not side.gates:
+        if not side.gates or side.arena.gate() is None:
             return True
         first, *more = side.arena.give_all(parcel([self.inputs] * calls, self._known.device))
         with self._blamed(side):
