@@ -31,7 +31,6 @@ from common.errors import UsageError
 from common.judge import Judge, JudgeFault, JudgeSettings
 from common.judge.lane.desk import torch_device
 from common.judge.lane.profile import on_cores
-from common.judge.lane.series import BETWEEN_SECONDS
 from common.logs import configure
 from common.messages import Judgement, Outcome, Stage, TaskSource
 from common.settings import load
@@ -88,7 +87,8 @@ def _figure(judged: Judgement) -> dict[str, Any]:
     return {
         "speedup": measured.speedup, "low": measured.low, "high": measured.high, "pairs": measured.pairs,
         "reference_ms": measured.reference_ms, "candidate_ms": measured.candidate_ms,
-        "calls_a_window": judged.record["calls_a_window"], "labels": list(judged.labels),
+        "calls_a_window": judged.record["calls_a_window"], "between_ms": judged.record["between_ms"],
+        "labels": list(judged.labels),
         "disturbed": len(judged.record["disturbed"]), "throttled": len(judged.record["throttled"]),
         "clocks": judged.record.get("clocks"), "parts_us": parts(judged.record), "spent": judged.record["spent"],
     }
@@ -118,23 +118,20 @@ def coverage(intervals: Iterable[tuple[float, float]]) -> dict[str, Any]:
     return {"runs": len(covers), "cover": sum(covers), "share": sum(covers) / len(covers) if covers else None}
 
 
-def between_us(figures: Sequence[Mapping[str, Any]], assumed: float) -> float | None:
-    """Microseconds a window by which two processes of the same code differ, as a standard deviation: what of the A/A
-    runs' scatter about 1 their intervals, taken for normal, do not tell, but for what they hold of it as `assumed`
-    (microseconds). None of no run."""
+def between(figures: Sequence[Mapping[str, Any]]) -> float | None:
+    """By which share two processes of the same code differ, as a standard deviation: what of the A/A runs' scatter
+    about 1 their intervals, taken for normal, do not tell, but for what is in those of it (`between_ms`). None of no
+    run."""
     if not figures:
         return None
-    beyond = [
-        (1e3 * row["candidate_ms"] * row["calls_a_window"]) ** 2 * (
-            math.log(row["speedup"]) ** 2 - (math.log(row["high"] / row["low"]) / (2 * _NORMAL_95)) ** 2
-        ) for row in figures
-    ]
-    return math.sqrt(max(0.0, mean(beyond) + assumed**2))
+    scatter = mean(math.log(row["speedup"]) ** 2 for row in figures)
+    told = mean((math.log(row["high"] / row["low"]) / (2 * _NORMAL_95)) ** 2 for row in figures)
+    held = mean((row["between_ms"] / row["candidate_ms"]) ** 2 for row in figures)
+    return math.sqrt(max(0.0, scatter - told + held))
 
 
-def summary(cases: Sequence[Sized], rows: Sequence[dict[str, Any]], device: Device) -> dict[str, Any]:
+def summary(cases: Sequence[Sized], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """By case, and over all A/A runs."""
-    assumed = 1e6 * BETWEEN_SECONDS if device.kind == "cuda" else 0.0
     figures = [row for row in rows if "speedup" in row]
     eager = [row for row in figures if row["what"] == "eager"]
     by_case = {}
@@ -145,11 +142,11 @@ def summary(cases: Sequence[Sized], rows: Sequence[dict[str, Any]], device: Devi
             "eager_as_sized_us": 1e6 * case.seconds, "kernel": variation([row["speedup"] for row in kernels]),
             "reference_us": [round(1e3 * row["reference_ms"], 2) for row in kernels],
             "eager_against_itself": coverage((row["low"], row["high"]) for row in same)
-            | variation([row["speedup"] for row in same]),
+            | variation([row["speedup"] for row in same]) | {"between": between(same)},
         }
     return {
         "cases": by_case, "errors": [row for row in rows if "error" in row],
-        "aa": coverage((row["low"], row["high"]) for row in eager), "between_us": between_us(eager, assumed),
+        "aa": coverage((row["low"], row["high"]) for row in eager),
     }
 
 
@@ -178,7 +175,7 @@ def repeat(cases: Sequence[Sized], device: Device, *, processes: int, aa: int, s
         until = began + seconds * (number + 1) / processes
         rows += asyncio.run(one_round(number, cases, share, device, until))
         needed = sum(row["seconds"] for row in rows if (row["round"], row["what"]) == (number, "kernel"))
-        found |= {"rounds": number + 1, "seconds": round(time.monotonic() - began, 1), **summary(cases, rows, device)}
+        found |= {"rounds": number + 1, "seconds": round(time.monotonic() - began, 1), **summary(cases, rows)}
         if out := os.environ.get("OUT"):
             (Path(out) / "repeat.json").write_text(json.dumps(found, indent=1))
     return found

@@ -6,6 +6,7 @@ import random
 import msgspec
 import pytest
 
+from common.judge.lane.between import between
 from common.judge.lane.paired import STEP, Pair, measure, missing, student, tail
 from common.messages.judgement import Measurement
 
@@ -38,12 +39,18 @@ def test_an_interval_of_twelve_pairs_holds_the_ratio_as_often_as_it_says() -> No
     assert held >= 0.95 * 200
 
 
+def test_processes_differ_by_a_time_a_call_and_by_a_share_of_it() -> None:
+    assert between("cuda", 1e-6) == pytest.approx(0.3e-6, rel=0.01)
+    assert between("cuda", 1e-2) == pytest.approx(1e-4, rel=0.01)
+    assert between("cpu", 1e-3) == 0.0
+
+
 def test_what_processes_differ_by_is_in_the_interval_and_not_in_the_speedup() -> None:
     sides = equal_sides(random.Random(5), 12, 0.001)
-    alone, between = (measure(*sides, 0.95, random.Random(6), seconds) for seconds in (0.0, 2e-5))
-    assert between.speedup == alone.speedup
+    alone, wider = (measure(*sides, 0.95, random.Random(6), seconds) for seconds in (0.0, 2e-5))
+    assert wider.speedup == alone.speedup
     assert alone.high - alone.low < 0.01
-    assert between.high - between.low == pytest.approx(2 * 2.2 * 0.02, rel=0.3)
+    assert wider.high - wider.low == pytest.approx(2 * 2.2 * 0.02, rel=0.3)
 
 
 def measured(low: float, high: float, pairs: int = 12) -> Measurement:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.judge.parts import parts
-from bench.judge.repeat import between_us, coverage, shares, variation
+from bench.judge.repeat import between, coverage, shares, variation
 
 
 def test_variation_is_the_samples_deviation_over_its_mean() -> None:
@@ -51,17 +51,16 @@ def test_a_figure_is_told_by_its_parts() -> None:
     }
 
 
-@pytest.mark.parametrize("assumed", [0.0, 40.0])
-def test_how_much_processes_differ_is_found_again(assumed: float) -> None:
-    """A window of 5 ms, an interval of 0.5 % for the pairs alone, processes that differ by 40 us."""
+@pytest.mark.parametrize("held", [0.0, 0.4e-3])
+def test_how_much_processes_differ_is_found_again(held: float) -> None:
+    """An interval of 0.5 % for the pairs alone, processes that differ by 0.8 %."""
     rng, rows = random.Random(3), []
     for _ in range(400):
-        told = math.hypot(0.005, assumed / 5000)
-        speedup = math.exp(rng.gauss(0, 0.005) + rng.gauss(0, 40 / 5000))
+        told, speedup = math.hypot(0.005, held / 0.05), math.exp(rng.gauss(0, 0.005) + rng.gauss(0, 0.008))
         rows.append({"speedup": speedup, "low": speedup * math.exp(-1.96 * told),
-                     "high": speedup * math.exp(1.96 * told), "candidate_ms": 0.05, "calls_a_window": 100})
-    assert between_us(rows, assumed) == pytest.approx(40, rel=0.15)
-    assert between_us([], assumed) is None
+                     "high": speedup * math.exp(1.96 * told), "candidate_ms": 0.05, "between_ms": held})
+    assert between(rows) == pytest.approx(0.008, rel=0.15)
+    assert between([]) is None
 
 
 def test_two_rounds_on_a_cpu(tmp_path: Path) -> None:

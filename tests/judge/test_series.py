@@ -34,7 +34,7 @@ def test_a_window_holds_as_many_calls_as_fill_it_and_fit() -> None:
     assert series_length(1.0, 1.0, 1 << 20, _FREE) == 1
     assert series_length(1e-3, 1e-3, 1 << 20, _FREE) == 5
     assert series_length(-1e-4, 1e-5, 1 << 20, _FREE) == MOST
-    assert series_length(1e-5, 1e-5, 1 << 30, _FREE) == 8
+    assert series_length(1e-5, 1e-5, 1 << 30, _FREE) == 10
     assert series_length(1e-5, 1e-5, 1 << 30, 1 << 30) == 1
 
 

@@ -250,6 +250,9 @@ class Candidate:
     def thaw(self) -> None:
         self._spare.thaw()
 
+    def kill(self) -> None:
+        self._spare.kill()
+
     def _ask(self, order: Any, wanted: Any, seconds: float, fds: tuple[int, ...] = ()) -> Any:
         step = type(order).__name__.lower()
         with self._judged(step):

@@ -1,4 +1,4 @@
-"""Known work of the judge's own, run on a GPU right before each timed call.
+"""Known work of the judge's own, run on a GPU right before each timed call, and what it tells of others' work.
 
 An idle GPU lowers its clocks, so what is timed after a pause reads slow: the pauses here are the judge's own, for
 drawing inputs and checking outputs, and they need not be equal before candidate and reference. The filler is over
@@ -6,8 +6,10 @@ before the clock runs; two processes on one GPU take turns, and one beside the c
 """
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -19,23 +21,44 @@ _QUEUED = 8
 """Products of about 0.2 ms each."""
 
 
+@cache
+def filler_of(device: torch.device) -> Filler:
+    """One for all measurements on a device, so that it knows how fast it is there."""
+    return Filler(device)
+
+
 class Filler:
     """Does nothing on a CPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._least = math.inf
         if device.type == "cuda":
             self._factor = torch.randn(_SIZE, _SIZE, device=device, dtype=torch.bfloat16)
             self._product = torch.empty_like(self._factor)
 
     def run(self, seconds: float = _SECONDS) -> None:
         """A few milliseconds of matrix products."""
+        if self._device.type == "cuda":
+            self._each(seconds)
+
+    def held_up(self) -> float:
+        """How many times as long as the fastest product so far the slowest of a few milliseconds took: about 1, or tens
+        where another context has work for the device, since each then waits for a turn of the other's."""
         if self._device.type != "cuda":
-            return
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
+            return 1.0
+        took = self._each(_SECONDS)
+        self._least = min(self._least, *took)
+        return max(took) / self._least
+
+    def _each(self, seconds: float) -> list[float]:
+        """Seconds of each product, as many as take so long."""
+        took, until = list[float](), time.perf_counter() + seconds
+        while (began := time.perf_counter()) < until:
             self._multiply(1)
             torch.cuda.synchronize(self._device)
+            took.append(time.perf_counter() - began)
+        return took
 
     def run_briefly(self) -> None:
         """Where the device was at work until a moment ago."""

@@ -15,7 +15,9 @@ from common.judge.lane.baseline import against_compiled
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.counting import counters_of
 from common.judge.lane.desk import Desk
+from common.judge.lane.filler import filler_of
 from common.judge.lane.limits import Limits, sentence
+from common.judge.lane.lingering import Lingering
 from common.judge.lane.nvml import Governor
 from common.judge.lane.parcel import input_bytes, output_bytes
 from common.judge.lane.roofline import bandwidth, operations
@@ -33,12 +35,13 @@ _REFERENCE = "\n\nModelNew = Model\n"
 def profile(bench: Bench, desk: Desk, request: Profile) -> Judgement:
     known, artefact, device = desk.task(request.task, request.device), request.artefact, request.device
     with desk.candidate(device) as candidate, desk.candidate(device) as reference, on_cores(device.cores):
+        lingering = Lingering(filler_of(known.device))
         desk.load(candidate, artefact, request.task.precision)
         with ours():
             desk.load_own(reference, request.task.source + _REFERENCE, request.task.precision)
         with desk.step("reference"):
             governor = Governor(device)
-            timing = Timing(bench, known, candidate, reference, governor)
+            timing = Timing(bench, known, candidate, reference, governor, lingering)
         with desk.step("time"):
             measurement = timing.run(request.bar)
         with desk.step("limits"):

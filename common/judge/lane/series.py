@@ -16,16 +16,13 @@ FEWER = 4
 """So many times fewer where the device takes no more launches ahead (about a thousand), a call being several."""
 LONGEST_SECONDS = 0.1
 """Of the slower side's window."""
-BETWEEN_SECONDS = 35e-6
-"""Standard deviation by which windows of two processes of the same code differ, however many calls they hold; of an
-H100, `python -m bench.judge.repeat --device cuda` (`between_us`)."""
-ROOM = 8 << 30
-"""Bytes of inputs and outputs of a series, at most, and at most a tenth of the device's free memory."""
+ROOM = 10 << 30
+"""Bytes of inputs and outputs of a series, at most, and at most an eighth of the device's free memory."""
 
 
 def series_length(faster: float, slower: float, bytes_a_call: int, free: int) -> int:
     """Calls that fill a window of the side whose call takes `faster` seconds, as far as their inputs and outputs fit
     and the other's window, of `slower` seconds a call, does not take too long; at least one."""
     wanted = math.ceil(WINDOW_SECONDS / max(faster, SHORTEST))
-    fitting = min(ROOM, free // 10) // max(bytes_a_call, 1)
+    fitting = min(ROOM, free // 8) // max(bytes_a_call, 1)
     return max(1, min(wanted, MOST, fitting, int(LONGEST_SECONDS / max(slower, SHORTEST))))

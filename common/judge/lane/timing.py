@@ -31,17 +31,19 @@ from common.judge.check import (
 )
 from common.judge.faults import JudgeFault
 from common.judge.lane.agreement import counted, disagreement, read_clocks
+from common.judge.lane.between import between
 from common.judge.lane.blocks import Block, Blocks
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.clocks import Sides
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded
+from common.judge.lane.lingering import Lingering
 from common.judge.lane.nvml import Governor
 from common.judge.lane.paired import STEP, Pair, measure, missing
 from common.judge.lane.parcel import Parcel, inline, input_bytes, output_bytes, parcel
 from common.judge.lane.receive import Received, receive
 from common.judge.lane.roofline import bandwidth, floor_seconds
-from common.judge.lane.series import BETWEEN_SECONDS, FEWER, series_length
+from common.judge.lane.series import FEWER, series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.spent import Spent
 from common.judge.lane.tasks import KnownTask
@@ -59,12 +61,13 @@ class Timing:
 
     def __init__(
         self, bench: Bench, known: KnownTask, candidate: Candidate, reference: Candidate,
-        governor: Governor | None = None,
+        governor: Governor | None = None, lingering: Lingering | None = None,
     ) -> None:
         self._bench = bench
         self._known = known
         self._candidate = candidate
         self._reference = reference
+        self._lingering = lingering
         self._secret = secrets.token_bytes(32)
         self._random = random.Random(secrets.randbits(64))
         self._spent = Spent()
@@ -73,6 +76,7 @@ class Timing:
         self._timer = Timer(self.expected, governor, self._spent)
         self.blocks = Blocks(bench.settings.pairs)
         self._calls = 1
+        self._between = 0.0
 
     def run(self, bar: float = 0.0) -> Measurement:
         """CandidateEnded where the candidate fails or a timed output is wrong. `bar`: a speedup; an interval that lies
@@ -99,7 +103,7 @@ class Timing:
                 if not more or measured.high < bar:
                     break
                 planned = len(self.blocks) + more
-        return self._agreed(self._measure(self._between()))
+        return self._agreed(self._final())
 
     def trace(self) -> tuple[Kernel, ...]:
         """The launches of one call apart from the timed ones; none where tracing failed, which is not the candidate's
@@ -117,9 +121,11 @@ class Timing:
             pairs, confidence = [block.pair for block in kept], self._bench.settings.confidence
             return measure(pairs, empty, confidence, self._random, between)
 
-    def _between(self) -> float:
-        """Seconds a call that no further pair takes from the interval. On a CPU it has not been possible to tell."""
-        return BETWEEN_SECONDS / self._calls if self._known.device.type == "cuda" else 0.0
+    def _final(self) -> Measurement:
+        """With what no further pair would have taken from the interval in it."""
+        seconds = 1e-3 * self._measure().candidate_ms
+        self._between = between(self._known.device.type, seconds)
+        return self._measure(self._between)
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
@@ -233,6 +239,9 @@ class Timing:
         return msgspec.structs.replace(fresh_case(self._secret, index), weight_seed=weights)
 
     def _turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
+        if self._lingering and side is self._reference:
+            with self._spent.on("idle"):
+                self._lingering.check(self._candidate)
         with self._blamed(side):
             return self._timer.turn(side, former, given)
 
@@ -257,7 +266,10 @@ class Timing:
         return dataclasses.replace(self.expected, case=case, eager=eager, exact=exact)
 
     def record(self) -> dict[str, Any]:
-        return {"calls_a_window": self._calls, "spent": self._spent.record(), **self.blocks.record()}
+        return {
+            "calls_a_window": self._calls, "between_ms": 1e3 * self._between, "spent": self._spent.record(),
+            **self.blocks.record(),
+        }
 
 
 def _wide(leaf: Any) -> Any:

@@ -13,7 +13,7 @@ from common.judge.lane.blocks import Empty
 from common.judge.lane.candidate import Answered, Candidate
 from common.judge.lane.clocks import Reading, Window
 from common.judge.lane.ended import CandidateEnded
-from common.judge.lane.filler import Filler
+from common.judge.lane.filler import filler_of
 from common.judge.lane.nvml import Governor
 from common.judge.lane.parcel import Parcel
 from common.judge.lane.receive import Received, receive
@@ -56,7 +56,7 @@ class Timer:
         self._expected = expected
         self._governor = governor
         self._spent = spent
-        self.filler = Filler(expected.device)
+        self._filler = filler_of(expected.device)
 
     def turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
         """`former`: the inputs of one call that it had before. CandidateEnded where the side fails."""
@@ -71,7 +71,7 @@ class Timer:
 
         def ready() -> None:
             with spent.on("fill"):
-                before.append(self.filler.run_beside(lambda: self._ready(side)))
+                before.append(self._filler.run_beside(lambda: self._ready(side)))
 
         with spent.on("timed"):
             done, seconds, around, launch = self._called(side, first, more, ready=ready)
@@ -124,4 +124,4 @@ class Timer:
 
     def _fill_briefly(self) -> None:
         with self._spent.on("fill"):
-            self.filler.run_briefly()
+            self._filler.run_briefly()

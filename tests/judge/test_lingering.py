@@ -1,0 +1,83 @@
+"""Who keeps a device busy while the reference is timed."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+import torch
+
+from common.judge.faults import JudgeFault
+from common.judge.lane import lingering
+from common.judge.lane.candidate import Candidate
+from common.judge.lane.ended import CandidateEnded
+from common.judge.lane.filler import Filler, filler_of
+from common.judge.lane.lingering import HELD_UP, Lingering
+from common.messages import Outcome
+
+
+class Asked(Filler):
+    """Answers as it is told."""
+
+    def __init__(self, busy: Callable[[], bool]) -> None:
+        super().__init__(torch.device("cpu"))
+        self.busy = busy
+        self.times = 0
+
+    def held_up(self) -> float:
+        self.times += 1
+        return 10 * HELD_UP if self.busy() else 1.0
+
+
+class Killable:
+    killed = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(lingering, "_TEARDOWN_SECONDS", 0.05)
+
+
+def checked(filler: Asked, busy: Callable[[Killable], bool]) -> Killable:
+    """What is busy from the second question on, when the candidate is loaded."""
+    found, candidate = Lingering(filler), Killable()
+    filler.busy = lambda: busy(candidate)
+    found.check(cast(Candidate, candidate))
+    return candidate
+
+
+def test_an_idle_device_is_asked_once() -> None:
+    filler = Asked(lambda: False)
+    assert not checked(filler, lambda candidate: False).killed
+    assert filler.times == 2
+
+
+def test_a_device_that_was_held_up_for_a_moment_is_idle() -> None:
+    filler = Asked(lambda: False)
+    assert not checked(filler, lambda candidate: filler.times < 5).killed
+
+
+def test_a_device_that_falls_idle_when_the_candidate_is_ended_was_busy_with_it() -> None:
+    with pytest.raises(CandidateEnded) as caught:
+        checked(Asked(lambda: False), lambda candidate: not candidate.killed)
+    assert caught.value.outcome is Outcome.CHEATED and "run on" in caught.value.feedback.summary
+
+
+def test_a_device_that_stays_busy_was_so_with_somebody_else() -> None:
+    with pytest.raises(JudgeFault, match="somebody else"):
+        checked(Asked(lambda: False), lambda candidate: True)
+
+
+def test_where_others_are_at_work_before_the_candidate_is_loaded_nobody_is_accused() -> None:
+    filler = Asked(lambda: True)
+    assert not checked(filler, lambda candidate: True).killed
+    assert filler.times == 1
+
+
+def test_a_cpu_is_never_held_up_and_a_device_has_one_filler() -> None:
+    assert filler_of(torch.device("cpu")) is filler_of(torch.device("cpu"))
+    assert filler_of(torch.device("cpu")).held_up() == 1.0
