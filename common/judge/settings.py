@@ -16,8 +16,8 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Compilers at once, over all candidates of one service."""
     build_seconds: float = 300.0
     """One compiler run; longer is a compile_error."""
-    spares: int = 2
-    """Warm processes kept ready: a profile takes one for the candidate and one for the reference."""
+    spares: int = 3
+    """Warm processes kept ready: a validation takes one, and the profile that may follow at once two."""
     spare_seconds: float = 60.0
     """How long a spare may take to be ready; longer is a fault."""
     load_seconds: float = 60.0
@@ -36,7 +36,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Size of a candidate's /tmp and of its /dev/shm, each."""
     secret_uses: int = 16
     """Candidates of one task judged with the same secret inputs before new ones are drawn."""
-    pairs: int = 12
+    pairs: int = 8
     """Least number of timed pairs."""
     pairs_most: int = 40
     time_seconds: float = 2.0

@@ -72,7 +72,6 @@ async def test_a_right_kernel_passes_and_is_timed(
     assert profile.outcome is Outcome.PASSED, profile.feedback
     assert profile.measurement is not None
     assert profile.measurement.speedup > 1.0
-    assert "warm" in profile.record["spent"], "a short call, however long the judge's copies around it take"
 
 
 async def test_what_triton_compiled_is_kept_for_the_next_process(

@@ -83,8 +83,10 @@ def _wrong(
 
 
 def _squares(one: torch.Tensor, other: torch.Tensor, unit: float) -> torch.Tensor:
-    """In units of error, so that squares neither vanish nor overflow where compare's would not."""
-    return (one.double() - other.double()).div_(unit).square_().sum(-1)
+    """In units of error, so that squares of what is close neither vanish nor overflow. In single precision but for what
+    is double: the difference of two numbers that are close is exact, and one that overflows is in doubt."""
+    wide = torch.float64 if one.dtype is torch.float64 else torch.float32
+    return (one.to(wide) - other.to(wide)).div_(unit).square_().sum(-1)
 
 
 def _pieces(got: list[torch.Tensor], eager: list[torch.Tensor]) -> Iterator[list[Part]]:

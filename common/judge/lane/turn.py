@@ -1,7 +1,7 @@
 """One side's turn in a pair: a call to warm up, the timed ones on new inputs, and empty ones for the path's time.
 
 The side is frozen but while it is called. Whoever's turn it is, the same is done to it in the same order, but that a
-long call is not warmed up for.
+long window is not warmed up for.
 """
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _POISON = 0xFF
 _EMPTY_CALLS = 1
 """Windows a turn whose calls return what is there already."""
 WARMED_BELOW = 2e-3
-"""Seconds of the faster side's call: where both take longer, what caches lost while the other ran (some tens of
+"""Seconds of the faster side's window: where both take longer, what caches lost while the other ran (some tens of
 microseconds) is nothing, and a call to warm them up would double what a turn takes."""
 LONG = 5e-3
-"""Seconds of a call: so long a one is not warmed up for, however short the other side's: it is below 1 % of it."""
+"""Seconds of a window: so long a one is not warmed up for, however short the other side's: it is below 1 % of it."""
 
 
 class Turn(NamedTuple):
@@ -61,7 +61,7 @@ class Timer:
     def turn(self, side: Candidate, former: Parcel, given: Parcel) -> Turn:
         """`former`: the inputs of one call that it had before. CandidateEnded where the side fails."""
         spent = self._spent
-        if self._warmed(side):
+        if self._warmed(side, len(given.trees)):
             with spent.on("warm"):
                 self._called(side, side.arena.give_all(former)[0])
         with spent.on("give"):
@@ -90,8 +90,8 @@ class Timer:
             window=Window(clocks, after) if clocks and after else None, path=path,
         )
 
-    def _warmed(self, side: Candidate) -> bool:
-        return min(self.alone.values()) < WARMED_BELOW and self.alone[side] < LONG
+    def _warmed(self, side: Candidate, calls: int) -> bool:
+        return calls * min(self.alone.values()) < WARMED_BELOW and calls * self.alone[side] < LONG
 
     def _called(
         self, side: Candidate, first: Tree, more: Sequence[Tree] = (), *, empty: bool = False,
