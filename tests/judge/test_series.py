@@ -19,6 +19,7 @@ from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.parcel import inline, input_bytes, output_bytes, parcel
 from common.judge.lane.series import MOST, series_length
 from common.judge.lane.serve import Bench
+from common.judge.lane.sizing import Sizing
 from common.judge.lane.tasks import KnownTask
 from common.judge.lane.timing import Timing
 from common.judge.lane.turn import LONG, WARMED_BELOW
@@ -121,7 +122,9 @@ def windows_of(
     with timing_of(bench, device, task, source) as timing:
         timing._prepare()
         timing._timer.alone = dict.fromkeys(timing._timer.alone, 0.0)
-        timing._lengthen(calls, (room, room))
+        sides = timing._candidate, timing._reference
+        sizing = Sizing(sides, lambda side: nullcontext(), timing.inputs, torch.device("cpu"))
+        timing._calls = sizing.lengthen(calls, (room, room))
         yield timing
 
 

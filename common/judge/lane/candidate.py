@@ -6,11 +6,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from common.judge.faults import JudgeFault, ProcessUnusable
+from common.judge.lane.clocked import Answered, Clocked
 from common.judge.lane.ended import (
     CandidateEnded,
     closed_its_socket,
@@ -31,18 +32,14 @@ from common.judge.protocol import (
     Collected,
     Count,
     Counted,
-    Done,
-    Ended,
     Extension,
     Failed,
     Further,
-    Go,
     Load,
     Loaded,
     Made,
     Make,
     Mapped,
-    Prepared,
     Ready,
     Weigh,
     Weighed,
@@ -58,9 +55,6 @@ Builder = Callable[[Extension], Built]
 """Builds or finds an extension; runs outside of the candidate's process."""
 
 
-_GO = encode(Go())
-LAUNCH_SECONDS = 0.25
-"""For a series to be launched; it is over then, or waits for the device or for room among its launches."""
 _GRACE_SECONDS = 10.0
 """Beyond the time that a counting process gives itself."""
 _GOODBYE_SECONDS = 2.0
@@ -69,16 +63,6 @@ _GOODBYE_SECONDS = 2.0
 
 def _nothing() -> None:
     return
-
-
-class Answered(NamedTuple):
-    done: Done
-    seconds: float
-    """By the judge's clock, from the order to the outputs in the judge's hands; without `around`."""
-    around: float = 0.0
-    """The judge's own copies before and after, where they are timed apart."""
-    launch: float = 0.0
-    """From the order until all was launched, behind a gate."""
 
 
 class Candidate:
@@ -162,82 +146,15 @@ class Candidate:
         ))
         with self._judged("call"):
             deadline = time.monotonic() + self._settings.call_seconds
-            ready = ready or _nothing
+            clocked = Clocked(self._spare, self.arena, self._answer, ready or _nothing, deadline)
             if gate:
-                answered = self._gated(order, ready, deadline)
-            elif paced:
-                answered = self._paced(order, ready, deadline)
+                answered = clocked.gated(order)
+                self.gates = answered.ahead
             else:
-                answered = self._timed(order, ready, deadline, thaw)
+                answered = clocked.paced(order) if paced else clocked.whole(order, thaw=thaw)
             if answered.done.nonce != nonce or len(answered.done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
             return answered
-
-    def _timed(self, order: bytes, ready: Callable[[], None], deadline: float, thaw: bool) -> Answered:
-        """The clock runs from the order until the outputs are in the judge's hands."""
-        ready()
-        started = time.perf_counter()
-        self.arena.deliver()
-        if thaw:
-            self._spare.thaw()
-        send_frame(self._spare.work, order)
-        answer = self._hear(deadline)
-        self.arena.take()
-        return Answered(self._expected(answer, Done, "call"), time.perf_counter() - started)
-
-    def _paced(self, order: bytes, ready: Callable[[], None], deadline: float) -> Answered:
-        """The clock runs from the word to go until it is over.
-
-        To wake the process, and to unpack the order and pack the answer, takes longer than many kernels: it is done
-        before and after. What the process could do with inputs as they are copied in, or once it said that it is done,
-        it would have to do on the device, in turn with those copies.
-        """
-        self._spare.thaw()
-        send_frame(self._spare.work, order)
-        self._expected(self._hear(deadline), Prepared, "call")
-        before = self._deliver(ready)
-        started = time.perf_counter()
-        send_frame(self._spare.work, _GO)
-        return self._over(started, before, deadline)
-
-    def _gated(self, order: bytes, ready: Callable[[], None], deadline: float) -> Answered:
-        """The clock runs from the gate's opening until it is over.
-
-        To launch a kernel takes the host longer than many run. So a series is launched first, behind a gate on the
-        device, and what runs before the gate opens runs without its inputs. A call that waits for the device itself
-        cannot be launched so: when its time is up the gate opens, and from then on it has the word to go.
-        """
-        began = time.perf_counter()
-        self._spare.thaw()
-        send_frame(self._spare.work, order)
-        try:
-            prepared = self._hear(min(deadline, time.monotonic() + LAUNCH_SECONDS))
-        except TimeoutError:
-            self.gates, prepared = False, None
-        launch = time.perf_counter() - began
-        before = self._deliver(ready)
-        started = time.perf_counter()
-        self.arena.open()
-        self._expected(prepared or self._hear(deadline), Prepared, "call")
-        return self._over(started, before, deadline)._replace(launch=launch)
-
-    def _deliver(self, ready: Callable[[], None]) -> float:
-        """Seconds to copy the inputs in."""
-        ready()
-        started = time.perf_counter()
-        self.arena.deliver()
-        return time.perf_counter() - started
-
-    def _over(self, started: float, before: float, deadline: float) -> Answered:
-        """`before`: seconds of the judge's copies before the window."""
-        self._spare.watch(LAUNCH_SECONDS)
-        ended = self._hear(deadline)
-        over = time.perf_counter()
-        self._expected(ended, Ended, "call")
-        self.arena.take()
-        after = time.perf_counter() - over
-        done = self._expected(self._hear(deadline), Done, "call")
-        return Answered(done, over - started, before + after)
 
     def waits(self) -> Waits:
         """A count of how long its threads stand ready while others have their cores."""
@@ -266,6 +183,9 @@ class Candidate:
                 send_frame(self._spare.work, encode(built))
                 answer = self._hear(deadline)
             return self._expected(answer, wanted, step)
+
+    def _answer(self, deadline: float, wanted: Any) -> Any:
+        return self._expected(self._hear(deadline), wanted, "call")
 
     def _hear(self, deadline: float) -> Any:
         self._spare.wait_readable(deadline)

@@ -1,8 +1,9 @@
 """Pairs of timed calls, candidate against reference, in processes pinned and limited alike, on new inputs each time.
 
-The judge's clock runs from the order to the moment it holds the outputs, on a GPU from the word to go until the process
-says that it is over. While one side runs the other is frozen. On a CPU both are while inputs are written, so that
-nothing can be computed ahead; on a GPU it would show in what surrounds the window. Every timed output is checked.
+The judge's clock runs from the order to the moment it holds the outputs, on a GPU from a gate's opening until the
+process says that it is over (`clocked.py`). While one side runs the other is frozen. On a CPU both are while inputs are
+written, so that nothing can be computed ahead; on a GPU it would show in what surrounds the window. Every timed output
+is checked.
 """
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from statistics import median
 from typing import Any
 
 import msgspec
@@ -43,8 +43,9 @@ from common.judge.lane.paired import STEP, Pair, measure, missing
 from common.judge.lane.parcel import Parcel, inline, input_bytes, output_bytes, parcel
 from common.judge.lane.receive import Received, receive
 from common.judge.lane.roofline import bandwidth, floor_seconds
-from common.judge.lane.series import FEWER, series_length
+from common.judge.lane.series import series_length
 from common.judge.lane.serve import Bench
+from common.judge.lane.sizing import Sizing
 from common.judge.lane.spent import Spent
 from common.judge.lane.tasks import KnownTask
 from common.judge.lane.turn import Timer, Turn
@@ -163,46 +164,14 @@ class Timing:
         if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
         if self._known.device.type == "cuda":
+            sizing = Sizing(tuple(alone), self._blamed, inputs, self._known.device)
             with self._spent.on("size"):
-                alone = {side: self._alone(side) for side in alone}
+                alone = {side: sizing.alone(side) for side in alone}
             free, _ = torch.cuda.mem_get_info(self._known.device)
+            wanted = series_length(min(alone.values()), max(alone.values()), sum(needed), free)
             with self._spent.on("lengthen"):
-                self._lengthen(series_length(min(alone.values()), max(alone.values()), sum(needed), free), needed)
+                self._calls = sizing.lengthen(wanted, needed)
         self._timer.alone = alone
-
-    def _lengthen(self, calls: int, needed: tuple[int, int]) -> None:
-        """From here on a window holds so many calls, each of which needs so many bytes for inputs and outputs, or as
-        many as can be launched ahead of the device."""
-        while calls > self._calls:
-            for side in (self._candidate, self._reference):
-                with self._blamed(side):
-                    side.thaw()
-                    side.share(new_arena(self._known.device, *(count * calls for count in needed)))
-                    side.freeze()
-            if all(self._launches(side, calls) for side in (self._candidate, self._reference)):
-                self._calls = calls
-            calls //= FEWER
-
-    def _launches(self, side: Candidate, calls: int) -> bool:
-        """Whether so many are launched before the first runs; true as well of calls that wait for the device, which
-        are launched one by one."""
-        if not side.gates or side.arena.gate() is None:
-            return True
-        first, *more = side.arena.give_all(parcel([self.inputs] * calls, self._known.device))
-        with self._blamed(side):
-            side.call(first, more=more, thaw=True)
-            side.freeze()
-        fits, side.gates = side.gates, True
-        return fits
-
-    def _alone(self, side: Candidate) -> float:
-        """About how long one call takes without the path; negative where the path's own noise is longer."""
-        seconds: dict[bool, list[float]] = {True: [], False: []}
-        for empty in (False, True) * 3:
-            with self._blamed(side):
-                seconds[empty].append(side.call(side.arena.give(self.inputs), thaw=True, empty=empty).seconds)
-                side.freeze()
-        return median(seconds[False]) - median(seconds[True])
 
     def _block(self, index: int) -> Block:
         """Both sides on the same new inputs, in random order, and launched alike: where the task itself waits for the

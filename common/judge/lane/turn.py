@@ -74,19 +74,19 @@ class Timer:
                 before.append(self._filler.run_beside(lambda: self._ready(side)))
 
         with spent.on("timed"):
-            done, seconds, around, launch = self._called(side, first, more, ready=ready)
+            answered = self._called(side, first, more, ready=ready)
         with spent.on("read"):
             ((clocks, waits),) = before
             waited, after = waits.since(), self._clocks()
         with spent.on("receive"):
-            results = receive(side.arena, done, self._expected)
+            results = receive(side.arena, answered.done, self._expected)
         with spent.on("untouched"):
             self._unwritten(side)
         calls = len(given.trees)
         path = [self._path(side, first, more) for _ in range(_EMPTY_CALLS)]
         return Turn(
-            seconds=seconds / calls, around=around / calls, span=done.span / calls, launch=launch / calls,
-            results=results, disturbed=disturbed(waited, seconds),
+            seconds=answered.seconds / calls, around=answered.around / calls, span=answered.done.span / calls,
+            launch=answered.launch / calls, results=results, disturbed=disturbed(waited, answered.seconds),
             window=Window(clocks, after) if clocks and after else None, path=path,
         )
 

@@ -22,7 +22,7 @@ class Waits:
 
     def __init__(self, warden: int, *, beside: bool = True, proc: Path = PROC) -> None:
         """`beside`: whether the judge takes the side's cores while that is ready to run. Not on a GPU: there the side
-        sleeps while the judge copies, and the judge while the side runs."""
+        sleeps while the judge copies, and the judge watches from another core while the side runs."""
         self._warden = warden
         self._beside = beside
         self._proc = proc
