@@ -38,8 +38,8 @@ class Killable:
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lingering, "_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(lingering, "_TEARDOWN_SECONDS", 0.05)
+    for name in ("_BEFORE_SECONDS", "_PATIENCE_SECONDS", "_TEARDOWN_SECONDS"):
+        monkeypatch.setattr(lingering, name, 0.05)
 
 
 def checked(filler: Asked, busy: Callable[[Killable], bool]) -> Killable:
@@ -73,9 +73,13 @@ def test_a_device_that_stays_busy_was_so_with_somebody_else() -> None:
 
 
 def test_where_others_are_at_work_before_the_candidate_is_loaded_nobody_is_accused() -> None:
-    filler = Asked(lambda: True)
-    assert not checked(filler, lambda candidate: True).killed
-    assert filler.times == 1
+    assert not checked(Asked(lambda: True), lambda candidate: True).killed
+
+
+def test_a_process_that_ends_before_the_candidate_is_loaded_is_waited_for() -> None:
+    filler = Asked(lambda: filler.times < 5)
+    with pytest.raises(CandidateEnded):
+        checked(filler, lambda candidate: not candidate.killed)
 
 
 def test_a_cpu_is_never_held_up_and_a_device_has_one_filler() -> None:

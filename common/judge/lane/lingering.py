@@ -16,7 +16,8 @@ from common.messages.judgement import Feedback, Outcome
 HELD_UP = 4.0
 """Times as long as the fastest: clocks differ by less than 2, a context's turn is some ten products long. A busy host
 may hold up one now and then, but not one every few milliseconds for as long as a second."""
-_PATIENCE_SECONDS, _TEARDOWN_SECONDS = 1.0, 10.0
+_BEFORE_SECONDS, _PATIENCE_SECONDS, _TEARDOWN_SECONDS = 0.5, 1.0, 10.0
+"""A process that ends, or one that prepares for the next candidate, is at work for a moment."""
 
 
 class Lingering:
@@ -25,7 +26,7 @@ class Lingering:
 
     def __init__(self, filler: Filler) -> None:
         self._filler = filler
-        self._tells = not self._busy()
+        self._tells = not self._stays_busy(_BEFORE_SECONDS)
 
     def check(self, candidate: Candidate) -> None:
         """Of a frozen candidate, which is ended where the device does not fall idle. CandidateEnded (`cheated`) where
