@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.bus import Bus
 from common.commands.client import with_bus
+from common.commands.folder import make_folder
 from common.messages import Message
 from common.report import events as event_file
 from common.report.events import collect
@@ -39,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(folder: Path, events: list[Message]) -> Path:
-    write_folder(folder, events)
+    write_folder(make_folder(folder, "--out"), events)
     return folder / "report.md"

@@ -17,6 +17,7 @@ from common.bus import Bus, BusSettings
 from common.commands.arguments import add_run_arguments, check_endpoint_arguments, endpoints, submission
 from common.commands.endpoint import require_answers, require_recording, start_replay
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
+from common.commands.folder import make_folder
 from common.devices import DeviceSettings, other_cores
 from common.errors import UsageError
 from common.logs import configure, get_logger
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         require_recording(args.replay, args.rate)
     folder = (args.out or Path("runs") / submitted.run).absolute()
-    if folder.exists() and any(folder.iterdir()):
+    if any(make_folder(folder, "--out").iterdir()):
         raise UsageError(f"{folder} is not empty: name another folder with --out")
     try:
         summary = asyncio.run(_interruptible(_run(args, submitted, folder)))

@@ -12,6 +12,7 @@ from common.cli import main
 from tests.pipeline.recordings import TASK, kernel
 from tests.pipeline.test_run import specgen
 
+RECORDING = Path(__file__).parents[2] / "examples" / "cauchy_smoother" / "recording"
 CASES = [
     ([], 0, "usage: specgen COMMAND"),
     (["fly"], 2, "no command 'fly'"),
@@ -22,6 +23,8 @@ CASES = [
     (["submit", "TASK", "--llm", "http://127.0.0.1:9"], 2, "no endpoint answers"),
     (["submit", "TASK", "--llm", "http://127.0.0.1:9,127.0.0.1:9"], 2, "--llm 127.0.0.1:9 is no address"),
     (["submit", "TASK", "--llm", "http://127.0.0.1:9", "--llm", "http://127.0.0.1:9"], 2, "named twice"),
+    (["run", "TASK", "--replay", "RECORDING", "--out", "KERNEL"], 2, "name another folder with --out"),
+    (["up", "--state", "KERNEL"], 2, "name another folder with --state"),
     (["cancel"], 2, "RUN"),
     (["report"], 2, "required"),
     (["report", "--events", "MISSING"], 2, "cannot read"),
@@ -37,6 +40,7 @@ CASES = [
     (["tap", "evt.>", "--since", "soon"], 2, "since"),
     (["dead", "show"], 2, ""),
     (["record"], 2, "--upstream"),
+    (["record", "--upstream", "http://127.0.0.1:9", "--out", "MISSING", "--port", "99999"], 2, "99999 is no port"),
 ]
 NEEDS_SYSTEM = [["status"], ["cancel", "r"], ["resume", "r"], ["report", "r"], ["tap", "evt.>"], ["dead", "list"],
                 ["limits"]]
@@ -50,9 +54,9 @@ def files(tmp_path: Path) -> Path:
 
 
 def call(files: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The command in this process. Names in capitals are files of the folder."""
+    """The command in this process. Names in capitals are files of the folder, or a recording."""
     known = {"TASK", "KERNEL", "MISSING"}
-    words = [str(files / word) if word in known else word for word in arguments]
+    words = [str(files / word) if word in known else word.replace("RECORDING", str(RECORDING)) for word in arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(files))
         patch.setattr(structlog, "configure", lambda **_: None)  # it would keep this test's stderr for good
