@@ -14,7 +14,13 @@ from typing import Any
 import msgspec
 
 from common.bus import Bus, BusSettings
-from common.commands.arguments import add_run_arguments, check_endpoint_arguments, endpoints, submission
+from common.commands.arguments import (
+    add_run_arguments,
+    check_endpoint_arguments,
+    check_process_arguments,
+    endpoints,
+    submission,
+)
 from common.commands.endpoint import require_answers, require_recording, start_replay
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
 from common.commands.folder import make_folder
@@ -61,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 with a valid kernel that beats eager, 1 without, 2 where the input cannot be used."""
     check_endpoint_arguments(args)
+    check_process_arguments(args)
     refuse_unknown()
     configure("run", default="warning")  # the view says what happens; the services' logs are in the folder
     devices = load("devices", DeviceSettings, kind=args.device)
