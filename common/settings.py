@@ -42,11 +42,14 @@ def load(section: str, kind: type[S], /, *, env: Mapping[str, str] | None = None
 def read_file(path: Path) -> dict[str, dict[str, Any]]:
     """The tables of a TOML file."""
     try:
-        return tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise UsageError(f"{CONFIG_VARIABLE} names {path}, which does not exist") from None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the settings file {path}: {error}") from None
+    if alone := next((name for name, values in tables.items() if not isinstance(values, dict)), None):
+        raise UsageError(f"{path}: {alone} is in no table: settings stand below their section's name, as in [judge]")
+    return tables
 
 
 def known_sections() -> dict[str, type[msgspec.Struct]]:

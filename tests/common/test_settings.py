@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from common.bus import BusSettings
 from common.errors import UsageError
 from common.settings import known_sections, load, refuse_unknown, to_toml
 
@@ -48,7 +49,7 @@ def test_a_wrong_type_says_which_field(value: str) -> None:
         load("example", Example, env={"SPECGEN_EXAMPLE_ATTEMPTS": value})
 
 
-@pytest.mark.parametrize("text", ["[example", "\x00"])
+@pytest.mark.parametrize("text", ["[example", "\x00", "attempts = 4"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "specgen.toml"
     path.write_text(text)
@@ -56,6 +57,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
         load("example", Example, env={"SPECGEN_CONFIG": str(path)})
     with pytest.raises(UsageError, match="does not exist"):
         load("example", Example, env={"SPECGEN_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_a_stream_without_room_is_refused() -> None:
+    with pytest.raises(UsageError, match="stream_mib must be at least 1"):
+        load("bus", BusSettings, env={"SPECGEN_BUS_STREAM_MIB": '{"evt": 0}'})
 
 
 def test_an_unknown_variable_or_table_is_refused_before_anything_starts(config: Path) -> None:
