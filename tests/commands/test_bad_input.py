@@ -102,6 +102,13 @@ def test_help_shows_examples(files: Path, name: str, capsys: pytest.CaptureFixtu
     assert code == 0 and "examples:" in output and f"specgen {name}" in output
 
 
+@pytest.mark.parametrize("device", [{"SPECGEN_DEVICES_KIND": "cuda"}, {"SPECGEN_DEVICES_KIND": "tpu"}], ids=str)
+def test_the_doctor_looks_for_what_the_settings_ask_for(device: dict[str, str]) -> None:
+    done = specgen("doctor", **device)
+    assert ("triton" in done.stdout) == ("cuda" in device.values()), done.stdout
+    assert ("Invalid enum value 'tpu'" in done.stdout) == ("tpu" in device.values()), done.stdout
+
+
 def test_an_unknown_setting_is_refused_by_name(files: Path) -> None:
     done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_PAIR="3")
     assert done.returncode == 2 and "did you mean SPECGEN_JUDGE_PAIRS" in done.stderr
