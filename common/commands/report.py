@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("run", nargs="?", metavar="RUN", help="name of the run, as `specgen status` lists it")
     source.add_argument("--events", type=Path, metavar="FILE", help="a run's events.jsonl in place of the streams")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: runs/<run>)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: runs/<run>; FILE's own)")
 
 
 def run(args: argparse.Namespace) -> int:
