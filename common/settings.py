@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
@@ -36,7 +37,14 @@ def load(section: str, kind: type[S], /, *, env: Mapping[str, str] | None = None
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"setting of [{section}]: {error}") from None
+        raise UsageError(f"setting of [{section}]: {error}{_json_hint(str(error))}") from None
+
+
+def _json_hint(error: str) -> str:
+    """For a list or a table that came as plain text."""
+    if re.match(r"Expected `(array|object)[^`]*`.* got `str`", error) is None:
+        return ""
+    return "; in a variable a list or a table is JSON, as in '[0, 1]'"
 
 
 def read_file(path: Path) -> dict[str, dict[str, Any]]:

@@ -36,6 +36,13 @@ def test_lists_come_as_json_from_the_environment() -> None:
     assert load("example", Example, env={"SPECGEN_EXAMPLE_CORES": "[1, 2]"}).cores == (1, 2)
 
 
+def test_a_list_that_is_no_json_is_refused_with_how_to_write_it() -> None:
+    with pytest.raises(UsageError, match=r"cores.*JSON, as in '\[0, 1\]'"):
+        load("example", Example, env={"SPECGEN_EXAMPLE_CORES": "1,2"})
+    with pytest.raises(UsageError, match="JSON"):
+        load("bus", BusSettings, env={"SPECGEN_BUS_STREAM_MIB": '{"evt": 512'})
+
+
 def test_an_unknown_field_names_its_nearest(tmp_path: Path) -> None:
     path = tmp_path / "specgen.toml"
     path.write_text("[example]\natempts = 4\n")
