@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from common.errors import UsageError
+
 
 class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: str = ""
@@ -57,6 +59,18 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
             return Path(self.cache).expanduser().resolve()
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return Path(base).expanduser().resolve() / "specgen" / "judge"
+
+    def make_cache(self) -> None:
+        """UsageError where it cannot be made, or not be written into."""
+        folder = self.cache_folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        except OSError as error:
+            why = error.strerror
+        else:
+            why = None if os.access(folder, os.W_OK) else "no right to"
+        if why:
+            raise UsageError(f"cannot write into the judge's cache {folder}: {why}; SPECGEN_JUDGE_CACHE names another")
 
 
 def sandbox_off() -> bool:

@@ -109,6 +109,12 @@ def test_the_doctor_looks_for_what_the_settings_ask_for(device: dict[str, str]) 
     assert ("Invalid enum value 'tpu'" in done.stdout) == ("tpu" in device.values()), done.stdout
 
 
+def test_a_cache_that_cannot_be_written_is_named(files: Path) -> None:
+    done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_CACHE=str(files / "TASK"))
+    assert done.returncode == 2 and "SPECGEN_JUDGE_CACHE names another" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_an_unknown_setting_is_refused_by_name(files: Path) -> None:
     done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_PAIR="3")
     assert done.returncode == 2 and "did you mean SPECGEN_JUDGE_PAIRS" in done.stderr
