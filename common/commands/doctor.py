@@ -17,7 +17,7 @@ from common.commands.endpoint import require_answer
 from common.devices import DeviceSettings, discover
 from common.errors import SpecgenError
 from common.judge import sandbox_problem
-from common.settings import load, refuse_unknown
+from common.settings import known_sections, load, refuse_unknown
 from common.system import is_up
 
 NAME = "doctor"
@@ -79,7 +79,9 @@ def _try(topic: str, look: Callable[[], str]) -> Finding:
 
 def _settings() -> str:
     refuse_unknown()
-    return "every setting is known"
+    for section, kind in known_sections().items():
+        load(section, kind)
+    return "every setting is known and can be used"
 
 
 def _system() -> str:

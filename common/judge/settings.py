@@ -53,6 +53,17 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     compile_baseline: bool = False
     """Time what passes against the task's own model under torch.compile as well: a second ratio in the record."""
 
+    def __post_init__(self) -> None:
+        counts = ("cache_mib", "build_jobs", "memory_mib", "processes", "tmp_mib", "secret_uses", "pairs", "pairs_most")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in self.__struct_fields__:
+            if name.endswith("_seconds") and not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative")
+        if not 0 < self.confidence < 1:
+            raise ValueError("confidence must be between 0 and 1, both excluded")
+
     @property
     def cache_folder(self) -> Path:
         if self.cache:

@@ -109,6 +109,10 @@ def test_the_doctor_looks_for_what_the_settings_ask_for(device: dict[str, str]) 
     assert ("Invalid enum value 'tpu'" in done.stdout) == ("tpu" in device.values()), done.stdout
 
 
+def test_the_doctor_reads_the_values_of_settings() -> None:
+    assert "confidence must be between" in specgen("doctor", SPECGEN_JUDGE_CONFIDENCE="95").stdout
+
+
 def test_a_cache_that_cannot_be_written_is_named(files: Path) -> None:
     done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_CACHE=str(files / "TASK"))
     assert done.returncode == 2 and "SPECGEN_JUDGE_CACHE names another" in done.stderr

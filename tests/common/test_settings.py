@@ -66,9 +66,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
         load("example", Example, env={"SPECGEN_CONFIG": str(tmp_path / "none.toml")})
 
 
-def test_a_stream_without_room_is_refused() -> None:
-    with pytest.raises(UsageError, match="stream_mib must be at least 1"):
-        load("bus", BusSettings, env={"SPECGEN_BUS_STREAM_MIB": '{"evt": 0}'})
+@pytest.mark.parametrize(("variable", "value", "says"), [
+    ("SPECGEN_BUS_STREAM_MIB", '{"evt": 0}', "stream_mib must be at least 1"),
+    ("SPECGEN_JUDGE_PAIRS", "0", "pairs must be at least 1"),
+    ("SPECGEN_JUDGE_CALL_SECONDS", "-1", "call_seconds must not be negative"),
+    ("SPECGEN_JUDGE_CONFIDENCE", "95", "confidence must be between 0 and 1"),
+])
+def test_a_value_that_makes_no_sense_is_refused(variable: str, value: str, says: str) -> None:
+    section = variable.split("_")[1].lower()
+    with pytest.raises(UsageError, match=says):
+        load(section, known_sections()[section], env={variable: value})
 
 
 def test_an_unknown_variable_or_table_is_refused_before_anything_starts(config: Path) -> None:
