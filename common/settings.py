@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
@@ -36,17 +37,27 @@ def load(section: str, kind: type[S], /, *, env: Mapping[str, str] | None = None
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"setting of [{section}]: {error}") from None
+        raise UsageError(f"setting of [{section}]: {error}{_json_hint(str(error))}") from None
+
+
+def _json_hint(error: str) -> str:
+    """For a list or a table that came as plain text."""
+    if re.match(r"Expected `(array|object)[^`]*`.* got `str`", error) is None:
+        return ""
+    return "; in a variable a list or a table is JSON, as in '[0, 1]'"
 
 
 def read_file(path: Path) -> dict[str, dict[str, Any]]:
     """The tables of a TOML file."""
     try:
-        return tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise UsageError(f"{CONFIG_VARIABLE} names {path}, which does not exist") from None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the settings file {path}: {error}") from None
+    if alone := next((name for name, values in tables.items() if not isinstance(values, dict)), None):
+        raise UsageError(f"{path}: {alone} is in no table: settings stand below their section's name, as in [judge]")
+    return tables
 
 
 def known_sections() -> dict[str, type[msgspec.Struct]]:

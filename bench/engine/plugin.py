@@ -1,8 +1,8 @@
 """Makes an engine load the teacher forcing: `python -m bench.engine.plugin DIR` prints the environment it needs."""
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 from pathlib import Path
 
 import bench
@@ -28,4 +28,6 @@ def write_plugin(folder: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(" ".join(f"{name}={value}" for name, value in write_plugin(Path(sys.argv[1])).items()))
+    parser = argparse.ArgumentParser(prog="python -m bench.engine.plugin", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where the distribution is written")
+    print(" ".join(f"{name}={value}" for name, value in write_plugin(parser.parse_args().folder).items()))

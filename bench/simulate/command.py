@@ -16,6 +16,7 @@ from bench.simulate.workload import read
 from bench.simulate.world import Forks, World
 from common.errors import UsageError
 from scheduler.settings import SchedulerSettings
+from trigger.stop import POLICIES
 
 NAME = "simulate"
 HELP = "play runs and devices in virtual time, by the real policies"
@@ -41,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pools", choices=_POOLS, default="elastic", help="how devices are shared by the stages")
     parser.add_argument("--forks", choices=get_args(Forks), default=w.forks, help="when a run forks")
     parser.add_argument("--burst", type=int, default=w.burst, help="forks of a burst")
-    parser.add_argument("--stop", default=w.stop, help="what ends an iteration, as in `specgen run`")
+    parser.add_argument("--stop", choices=tuple(POLICIES), default=w.stop,
+                        help="what ends an iteration, as in `specgen run`")
     parser.add_argument("--rate", type=float, default=w.rate, help="tokens a second of one generation")
     parser.add_argument("--service", type=float, default=w.service, help="factor on the recorded judging times")
     parser.add_argument("--compile-share", type=float, default=w.compile_share,
@@ -56,9 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     fields = {name: getattr(args, name) for name in World.__struct_fields__ if hasattr(args, name)}
-    for name in ("devices", "runs", "iterations", "campaigns", "burst", "rate", "service"):
-        if fields[name] <= 0:
-            raise UsageError(f"--{name} must be more than 0, not {fields[name]}")
+    for name in ("devices", "runs", "iterations", "campaigns", "burst", "rate", "service", "seeds"):
+        if not (value := getattr(args, name)) > 0:
+            raise UsageError(f"--{name} must be more than 0, not {value}")
+    if not min(args.deaths_per_hour, args.faults_per_hour) >= 0:
+        raise UsageError("--deaths-per-hour and --faults-per-hour must be 0 or more")
     if not 0 <= args.compile_share < 1:
         raise UsageError(f"--compile-share is a share below 1, not {args.compile_share}")
     if args.timeline and not args.timeline.parent.is_dir():

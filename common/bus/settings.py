@@ -50,6 +50,8 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=
         for name in ("connect_seconds", "retry_seconds", "silent_seconds", "keep_days", "token_minutes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
+        if min(self.stream_mib.values(), default=1) < 1:
+            raise ValueError("stream_mib must be at least 1 for each stream")
         if self.lease_seconds < 0.3:
             raise ValueError("lease_seconds must be at least 0.3")
 

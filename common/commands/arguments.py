@@ -58,8 +58,8 @@ def submission(args: argparse.Namespace, devices: DeviceSettings) -> RunSubmitte
     """The message a command line becomes. UsageError where something cannot be used."""
     url, *replicas = endpoints(args) or ("",)
     budget = _budget(args)
-    if args.drain_seconds < 0:
-        raise UsageError("--drain-seconds cannot be negative")
+    if not args.drain_seconds >= 0:
+        raise UsageError(f"--drain-seconds is {args.drain_seconds:g}: it must be 0 or more")
     if not 0 < args.weight < float("inf"):
         raise UsageError(f"--weight is {args.weight:g}: a share must be more than zero")
     task = read_task(args.task, precision=args.precision, allow_library=args.allow_library)
@@ -79,6 +79,8 @@ def check_endpoint_arguments(args: argparse.Namespace) -> None:
         raise UsageError("name one model: --llm URL [--model NAME], --engine vllm --model DIR, or --replay RECORDING")
     if getattr(args, "engine_arg", None) and not args.engine:
         raise UsageError("--engine-arg goes with --engine")
+    if getattr(args, "rate", None) is not None and not args.replay:
+        raise UsageError("--rate goes with --replay: a model has a rate of its own")
     urls = endpoints(args)
     for url in urls:
         if not re.match(r"https?://[^/\s]+", url):
@@ -87,10 +89,18 @@ def check_endpoint_arguments(args: argparse.Namespace) -> None:
             raise UsageError(f"--llm {url} is named twice: a replica counts once")
 
 
+def check_process_arguments(args: argparse.Namespace) -> None:
+    """UsageError for a stage without a process: a run would wait for its results for ever."""
+    for name in ("validators", "profilers"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} is {value}: there must be at least one")
+
+
 def _budget(args: argparse.Namespace) -> Budget:
     for name in ("iterations", "max_tokens", "max_seconds"):
         value = getattr(args, name)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:
             raise UsageError(f"--{name.replace('_', '-')} is {value:g}: a budget must be more than zero")
     return Budget(iterations=args.iterations, tokens=args.max_tokens, seconds=args.max_seconds)
 

@@ -17,7 +17,7 @@ from common.commands.endpoint import require_answer
 from common.devices import DeviceSettings, discover
 from common.errors import SpecgenError
 from common.judge import sandbox_problem
-from common.settings import load, refuse_unknown
+from common.settings import known_sections, load, refuse_unknown
 from common.system import is_up
 
 NAME = "doctor"
@@ -59,7 +59,7 @@ def examine(device: str | None, llm: str | None) -> Iterator[Finding]:
     yield _try("system", _system)
     yield _try("devices", lambda: _devices(device))
     yield _try("torch (validator, profiler)", lambda: _module("torch"))
-    if device == "cuda":
+    if _kind(device) == "cuda":
         yield _try("triton (validator, profiler)", lambda: _module("triton"))
         yield _try("nvcc (CUDA sources)", lambda: _program("nvcc", "install the CUDA toolkit, or set CUDA_HOME"))
     yield _try("C++ compiler (validator)", lambda: _program("g++", "install g++ (on Debian: apt-get install g++)"))
@@ -79,12 +79,22 @@ def _try(topic: str, look: Callable[[], str]) -> Finding:
 
 def _settings() -> str:
     refuse_unknown()
-    return "every setting is known"
+    for section, kind in known_sections().items():
+        load(section, kind)
+    return "every setting is known and can be used"
 
 
 def _system() -> str:
     settings = load("bus", BusSettings)
     return f"up, state in {settings.state_dir}" if asyncio.run(is_up(settings)) else "none is up; `run` starts its own"
+
+
+def _kind(device: str | None) -> str | None:
+    """What is to be judged on; None where settings that cannot be read, which are a finding, were to say so."""
+    try:
+        return load("devices", DeviceSettings, kind=device).kind
+    except SpecgenError:
+        return device
 
 
 def _devices(kind: str | None) -> str:

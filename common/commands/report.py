@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.bus import Bus
 from common.commands.client import with_bus
+from common.commands.folder import make_folder
 from common.messages import Message
 from common.report import events as event_file
 from common.report.events import collect
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("run", nargs="?", metavar="RUN", help="name of the run, as `specgen status` lists it")
     source.add_argument("--events", type=Path, metavar="FILE", help="a run's events.jsonl in place of the streams")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: runs/<run>)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: runs/<run>; FILE's own)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(folder: Path, events: list[Message]) -> Path:
-    write_folder(folder, events)
+    write_folder(make_folder(folder, "--out"), events)
     return folder / "report.md"

@@ -14,9 +14,16 @@ from typing import Any
 import msgspec
 
 from common.bus import Bus, BusSettings
-from common.commands.arguments import add_run_arguments, check_endpoint_arguments, endpoints, submission
+from common.commands.arguments import (
+    add_run_arguments,
+    check_endpoint_arguments,
+    check_process_arguments,
+    endpoints,
+    submission,
+)
 from common.commands.endpoint import require_answers, require_recording, start_replay
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
+from common.commands.folder import make_folder
 from common.devices import DeviceSettings, other_cores
 from common.errors import UsageError
 from common.logs import configure, get_logger
@@ -51,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("--replay", metavar="RECORDING", help="its folder; docs/recordings.md has the format")
     replay.add_argument("--rate", type=float, metavar="N", help="tokens a second (default: the recording's own)")
     add_engine_arguments(parser)
-    here = parser.add_argument_group("here")
+    here = parser.add_argument_group("here", "a system that is up has processes of its own: then only --out counts")
     here.add_argument("--validators", type=int, metavar="N", help="validator processes (default: one a device)")
     here.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
     here.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/<run>)")
@@ -60,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 with a valid kernel that beats eager, 1 without, 2 where the input cannot be used."""
     check_endpoint_arguments(args)
+    check_process_arguments(args)
     refuse_unknown()
     configure("run", default="warning")  # the view says what happens; the services' logs are in the folder
     devices = load("devices", DeviceSettings, kind=args.device)
@@ -71,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         require_recording(args.replay, args.rate)
     folder = (args.out or Path("runs") / submitted.run).absolute()
-    if folder.exists() and any(folder.iterdir()):
+    if any(make_folder(folder, "--out").iterdir()):
         raise UsageError(f"{folder} is not empty: name another folder with --out")
     try:
         summary = asyncio.run(_interruptible(_run(args, submitted, folder)))

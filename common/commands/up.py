@@ -8,7 +8,9 @@ from pathlib import Path
 
 from common.background import end_all
 from common.bus import BusSettings
+from common.commands.arguments import check_process_arguments
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
+from common.commands.folder import make_folder
 from common.errors import UsageError
 from common.logs import configure
 from common.settings import load, refuse_unknown
@@ -33,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_process_arguments(args)
+    if (args.model or args.engine_arg) and not args.engine:
+        raise UsageError("--model and --engine-arg go with --engine vllm")
     refuse_unknown()
     configure("up")
     settings = load("bus", BusSettings, state_dir=str(args.state.absolute()) if args.state else None)
@@ -40,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("SPECGEN_BUS_URL names a server: `up` starts its own; unset it, or start single services")
     if args.engine:
         require_engine(args)
+    make_folder(Path(settings.state_dir), "--state")
     asyncio.run(_up(args, settings))
     return 0
 

@@ -44,7 +44,8 @@ class Judge:
         self._lanes = {name: Lane(name, self) for name in ("compile", "device")}
 
     async def __aenter__(self) -> Judge:
-        """UsageError where no sandbox works and it is not switched off by name."""
+        """UsageError where no sandbox works and it is not switched off by name, or the cache cannot be written."""
+        self._settings.make_cache()
         if not sandbox_off() and (problem := await asyncio.to_thread(sandbox_problem)):
             raise UsageError(f"no sandbox: {problem} (SPECGEN_SANDBOX=off judges without one and labels every result)")
         try:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from common.errors import UsageError
+
 
 class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: str = ""
@@ -51,12 +53,35 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     compile_baseline: bool = False
     """Time what passes against the task's own model under torch.compile as well: a second ratio in the record."""
 
+    def __post_init__(self) -> None:
+        counts = ("cache_mib", "build_jobs", "memory_mib", "processes", "tmp_mib", "secret_uses", "pairs", "pairs_most")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in self.__struct_fields__:
+            if name.endswith("_seconds") and not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative")
+        if not 0 < self.confidence < 1:
+            raise ValueError("confidence must be between 0 and 1, both excluded")
+
     @property
     def cache_folder(self) -> Path:
         if self.cache:
             return Path(self.cache).expanduser().resolve()
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return Path(base).expanduser().resolve() / "specgen" / "judge"
+
+    def make_cache(self) -> None:
+        """UsageError where it cannot be made, or not be written into."""
+        folder = self.cache_folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        except OSError as error:
+            why = error.strerror
+        else:
+            why = None if os.access(folder, os.W_OK) else "no right to"
+        if why:
+            raise UsageError(f"cannot write into the judge's cache {folder}: {why}; SPECGEN_JUDGE_CACHE names another")
 
 
 def sandbox_off() -> bool:

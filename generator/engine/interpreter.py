@@ -23,7 +23,7 @@ def find(named: str) -> str:
             return os.path.abspath(candidate)
     where = f"{named} has no vLLM" if named else "vLLM is not installed"
     raise UsageError(
-        f"{where}: run `make engine` on a host without a GPU, `pip install vllm` on one with, "
+        f"{where}: run `make engine` on a host without a GPU, `pip install -r requirements/gpu.txt` on one with, "
         "or name an interpreter that has it with SPECGEN_ENGINE_PYTHON"
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from common.errors import UsageError
 from generator.replay.announce import announce
 from generator.replay.engine import Engine
-from generator.replay.listen import listen
+from generator.replay.listen import listen, port
 from generator.replay.recording import Recording, load
 from generator.replay.server import Dialect, Server
 from generator.replay.traces import is_trace, load_trace
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m generator.replay", description=DESCRIPTION)
     parser.add_argument("--recording", required=True, metavar="PATH", help="directory, or FILE.jsonl.gz#TASK_ID")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--port", type=port, default=0, help="0 takes any free port")
     parser.add_argument("--rate", type=float, help="tokens a second instead of the recording's own rate")
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="write the ready line here as well")
     parser.add_argument("--check", action="store_true", help="only say whether the recording can be played")

@@ -1,10 +1,20 @@
 """Serving an application until its runner is cleaned up."""
 from __future__ import annotations
 
+import argparse
+
 from aiohttp import web
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of a request: a long prompt as token ids."""
+
+
+def port(text: str) -> int:
+    """A port's number on a command line."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise argparse.ArgumentTypeError(f"{number} is no port: they end at 65535")
+    return number
 
 
 async def listen(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> tuple[web.AppRunner, str]:

@@ -11,7 +11,7 @@ from common.logs import configure
 from common.task import read_task
 from generator.llm.http import base_url
 from generator.replay.announce import announce
-from generator.replay.listen import listen
+from generator.replay.listen import listen, port
 from generator.replay.proxy import Proxy
 from generator.replay.write import Writer
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", type=Path, metavar="TASK.py", help="the task of the run: kept with the recording, "
                         "which then answers no prompt without it")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--port", type=port, default=0, help="0 takes any free port")
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="write the ready line here as well")
 
 

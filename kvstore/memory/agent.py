@@ -203,7 +203,7 @@ def _api() -> Any:
             return import_module(name)
         except ImportError as error:
             problems.append(str(error))
-    raise MemoryFailed(f"a pool of kind nixl needs NIXL: pip install 'specgen[nixl]' ({problems[0]})")
+    raise MemoryFailed(f"a pool of kind nixl needs NIXL: pip install '.[nixl]' in the checkout ({problems[0]})")
 
 
 def _place(device: int | None) -> str:

@@ -12,6 +12,7 @@ from common.cli import main
 from tests.pipeline.recordings import TASK, kernel
 from tests.pipeline.test_run import specgen
 
+RECORDING = Path(__file__).parents[2] / "examples" / "cauchy_smoother" / "recording"
 CASES = [
     ([], 0, "usage: specgen COMMAND"),
     (["fly"], 2, "no command 'fly'"),
@@ -22,6 +23,13 @@ CASES = [
     (["submit", "TASK", "--llm", "http://127.0.0.1:9"], 2, "no endpoint answers"),
     (["submit", "TASK", "--llm", "http://127.0.0.1:9,127.0.0.1:9"], 2, "--llm 127.0.0.1:9 is no address"),
     (["submit", "TASK", "--llm", "http://127.0.0.1:9", "--llm", "http://127.0.0.1:9"], 2, "named twice"),
+    (["run", "TASK", "--llm", "http://127.0.0.1:9", "--rate", "5"], 2, "--rate goes with --replay"),
+    (["run", "TASK", "--llm", "http://127.0.0.1:9", "--profilers", "0"], 2, "--profilers is 0: there must be"),
+    (["run", "TASK", "--llm", "http://127.0.0.1:9", "--max-seconds", "nan"], 2, "--max-seconds is nan"),
+    (["up", "--validators", "-1"], 2, "--validators is -1: there must be"),
+    (["up", "--model", "DIR"], 2, "go with --engine"),
+    (["run", "TASK", "--replay", "RECORDING", "--out", "KERNEL"], 2, "name another folder with --out"),
+    (["up", "--state", "KERNEL"], 2, "name another folder with --state"),
     (["cancel"], 2, "RUN"),
     (["report"], 2, "required"),
     (["report", "--events", "MISSING"], 2, "cannot read"),
@@ -37,6 +45,7 @@ CASES = [
     (["tap", "evt.>", "--since", "soon"], 2, "since"),
     (["dead", "show"], 2, ""),
     (["record"], 2, "--upstream"),
+    (["record", "--upstream", "http://127.0.0.1:9", "--out", "MISSING", "--port", "99999"], 2, "99999 is no port"),
 ]
 NEEDS_SYSTEM = [["status"], ["cancel", "r"], ["resume", "r"], ["report", "r"], ["tap", "evt.>"], ["dead", "list"],
                 ["limits"]]
@@ -50,9 +59,9 @@ def files(tmp_path: Path) -> Path:
 
 
 def call(files: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """The command in this process. Names in capitals are files of the folder."""
+    """The command in this process. Names in capitals are files of the folder, or a recording."""
     known = {"TASK", "KERNEL", "MISSING"}
-    words = [str(files / word) if word in known else word for word in arguments]
+    words = [str(files / word) if word in known else word.replace("RECORDING", str(RECORDING)) for word in arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(files))
         patch.setattr(structlog, "configure", lambda **_: None)  # it would keep this test's stderr for good
@@ -91,6 +100,23 @@ def test_without_a_system_a_command_says_how_to_start_one(
 def test_help_shows_examples(files: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, output = call(files, [name, "--help"], capsys)
     assert code == 0 and "examples:" in output and f"specgen {name}" in output
+
+
+@pytest.mark.parametrize("device", [{"SPECGEN_DEVICES_KIND": "cuda"}, {"SPECGEN_DEVICES_KIND": "tpu"}], ids=str)
+def test_the_doctor_looks_for_what_the_settings_ask_for(device: dict[str, str]) -> None:
+    done = specgen("doctor", **device)
+    assert ("triton" in done.stdout) == ("cuda" in device.values()), done.stdout
+    assert ("Invalid enum value 'tpu'" in done.stdout) == ("tpu" in device.values()), done.stdout
+
+
+def test_the_doctor_reads_the_values_of_settings() -> None:
+    assert "confidence must be between" in specgen("doctor", SPECGEN_JUDGE_CONFIDENCE="95").stdout
+
+
+def test_a_cache_that_cannot_be_written_is_named(files: Path) -> None:
+    done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_CACHE=str(files / "TASK"))
+    assert done.returncode == 2 and "SPECGEN_JUDGE_CACHE names another" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_an_unknown_setting_is_refused_by_name(files: Path) -> None:

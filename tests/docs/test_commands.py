@@ -40,3 +40,21 @@ def test_modules_that_are_run_exist() -> None:
     named = set(re.findall(r"python -m ([a-z][\w.]*\w)", text)) - {"pytest"}
     assert len(named) >= 5
     assert [module for module in named if find_spec(module) is None] == []
+
+
+def test_options_of_modules_that_are_run_exist() -> None:
+    """Not by their parsers: some modules want an engine or a GPU before they parse anything."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    shown = re.findall(r"python -m ((?:bench|generator)[\w.]*) ([^#`\n]*)", text)
+    assert sum("--" in arguments for _, arguments in shown) >= 15
+    for module, arguments in shown:
+        taken = "".join(path.read_text() for path in sources(module))
+        assert [word for word in re.findall(r"--[a-z][a-z-]*", arguments) if f'"{word}"' not in taken] == [], module
+
+
+def sources(module: str) -> list[Path]:
+    """Its file, or those of a package that is run."""
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None
+    origin = Path(spec.origin)
+    return sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]

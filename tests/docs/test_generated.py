@@ -26,6 +26,12 @@ def test_the_page_names_every_message_subject_and_field() -> None:
         assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(kind.__struct_fields__)
 
 
+def test_the_table_of_the_design_has_every_message_that_is_no_fact() -> None:
+    table = (DOCS / "design.md").read_text().split("\n## The bus\n")[1].split("\n## ")[0]
+    others = [kind.__name__ for kind in ALL if root_of(kind.SUBJECT).name not in ("evt", "ops")]
+    assert len(others) >= 10 and [name for name in others if f"`{name}`" not in table] == []
+
+
 def test_every_link_within_the_page_has_its_heading() -> None:
     page = (DOCS / "subjects.md").read_text()
     headings = {heading.lower() for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}

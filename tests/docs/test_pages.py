@@ -12,6 +12,8 @@ from common.task import task_problem
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")]
+FOLDERS = ("common", "generator", "trigger", "scheduler", "validator", "profiler", "kvstore", "tests", "docs", "docker",
+           "examples", "bench", "requirements")
 ALONE = {"SPECGEN_CONFIG", "SPECGEN_LOG", "SPECGEN_SANDBOX"}
 
 
@@ -22,9 +24,16 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([\w./-]+\.md)#([^)]+)\)", page.read_text()):
+        headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, anchor
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_folders_and_files_that_are_named_exist(page: Path) -> None:
     text = page.read_text()
-    named = re.findall(r"`((?:common|generator|trigger|scheduler|kvstore|tests|docs|examples|bench)/[\w./-]*)`", text)
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`", text)
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 

@@ -310,7 +310,7 @@ def test_a_killed_service_that_is_started_again_is_found(
         process.end()
 
 
-@pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install 'specgen[nixl]'")
+@pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install '.[nixl]'")
 def test_engines_share_a_pool_that_they_reach_by_its_address(
     engines: Engines, folder: Path, nats_server: Server
 ) -> None:

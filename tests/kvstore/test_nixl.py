@@ -33,7 +33,7 @@ from tests.kvstore.fake_engine import GEOMETRY, FakeEngine, key
 from tests.kvstore.service import hello, until
 from tests.kvstore.test_service import Process, all_of_it, eventually, whole, working
 
-needs_nixl = pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install 'specgen[nixl]'")
+needs_nixl = pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install '.[nixl]'")
 TOKEN = "only-for-tests"
 ADDRESS = "far.addr"
 

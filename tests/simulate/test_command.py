@@ -34,6 +34,9 @@ def test_the_timeline_shows_every_job(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize(("arguments", "complaint"), [
     (["--devices", "0"], "--devices must be more than 0"),
+    (["--seeds", "0"], "--seeds must be more than 0"),
+    (["--stop", "soon"], "invalid choice: 'soon'"),
+    (["--deaths-per-hour", "-1"], "must be 0 or more"),
     (["--compile-share", "1"], "--compile-share is a share below 1"),
     (["--timeline", "/no/such/folder/x.svg"], "there is no folder"),
 ])
