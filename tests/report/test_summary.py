@@ -129,6 +129,26 @@ def test_a_fork_that_repeats_another_was_for_nothing_and_a_stop_saves_what_other
     assert (ledger.first_candidate_seconds, ledger.first_valid_seconds, ledger.best_seconds) == (None, None, None)
 
 
+def test_a_fork_that_repeats_what_one_of_its_name_found_in_an_earlier_iteration_was_for_nothing() -> None:
+    log = Log()
+    for number in (1, 2):
+        log.iteration(number)
+        log.record(GenerationStarted, iteration=number, generation="main", kind="main")
+        log.record(GenerationStarted, iteration=number, generation="f1", kind="fork", parent="main", at_token=40)
+        if number == 1:
+            log.proposed("c1", origin="fork", generation="f1")
+            log.draft(judge_result(log.state, result(Stage.VALIDATE, "c1", judgement()), Stage.VALIDATE, 1))
+            log.draft(judge_result(log.state, result(Stage.PROFILE, "c1", judgement(speedup=2.0)), Stage.PROFILE, 2))
+            settled = settle(log.state, log.state.candidates["c1"])
+            assert settled is not None
+            log.draft(settled)
+        log.record(GenerationEnded, iteration=number, generation="f1", reason="finished", answer_tokens=7 * number,
+                   candidate="c1")
+        log.record(IterationEnded, iteration=number, reason="answered", H=(2.0,))
+    ledger = summarise(log.facts).ledger
+    assert (ledger.used.tokens, ledger.wasted.tokens) == (7, 14)
+
+
 def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: list[Message], tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     event_file.write(path, events)
