@@ -70,7 +70,7 @@ def _saved(tally: Tally) -> int | None:
     finished = [e.reasoning_tokens + e.answer_tokens for e in mains if e.reason == "finished"]
     stopped = [
         e.reasoning_tokens + e.answer_tokens for e in mains
-        if e.reason == "aborted" and tally.iteration_ended[e.iteration].reason == "stopped"
+        if e.reason == "aborted" and (over := tally.iteration_ended.get(e.iteration)) and over.reason == "stopped"
     ] if finished else []
     return round(sum(max(0.0, fmean(finished) - tokens) for tokens in stopped)) if stopped else None
 

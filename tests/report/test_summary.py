@@ -149,6 +149,17 @@ def test_a_fork_that_repeats_what_one_of_its_name_found_in_an_earlier_iteration_
     assert (ledger.used.tokens, ledger.wasted.tokens) == (7, 14)
 
 
+def test_a_reasoning_that_was_ended_while_its_iteration_goes_on_saved_nothing_yet() -> None:
+    log = Log()
+    for number, reason in ((1, "finished"), (2, "aborted")):
+        log.iteration(number)
+        log.record(GenerationStarted, iteration=number, generation="main", kind="main")
+        log.record(GenerationEnded, iteration=number, generation="main", reason=reason, reasoning_tokens=100)
+        if number == 1:
+            log.record(IterationEnded, iteration=1, reason="answered", H=())
+    assert summarise(log.facts).ledger.saved_tokens is None
+
+
 def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: list[Message], tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     event_file.write(path, events)
