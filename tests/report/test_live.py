@@ -6,10 +6,21 @@ from typing import Any
 
 from rich.console import Console
 
-from common.messages import RunEnded
+from common.messages import GenerationStarted, RunEnded
+from common.report.lines import line_of
 from common.report.live import View
 from common.report.tally import Tally
 from tests.facts import Log
+
+
+def test_a_fork_of_a_text_is_told_by_its_character() -> None:
+    log = Log()
+    log.iteration()
+    log.record(GenerationStarted, iteration=1, generation="main", kind="main")
+    fork = log.record(
+        GenerationStarted, iteration=1, generation="f1", kind="fork", parent="main", at_char=812, reason="silence"
+    )
+    assert line_of(fork, log.now) == "    0.0s    fork f1 at character 812: silence"
 
 
 class Watched:
