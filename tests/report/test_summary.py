@@ -4,6 +4,7 @@ from __future__ import annotations
 from math import inf, nan
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from common.errors import UsageError
@@ -198,6 +199,12 @@ def test_the_page_says_what_speaks_for_the_best_kernel(events: list[Message]) ->
     assert "`specgen check task.py best.py`" in page and "Labels: shape_specialised." in page
     assert "| passed (shape_specialised) | 2.50x |" in page
     assert "- Beside eager: 1.50x of torch.compile in its default mode (1.40 to 1.60 over 12 pairs;" in page
+
+
+def test_the_command_that_judges_the_best_kernel_again_names_what_it_is_for(events: list[Message]) -> None:
+    task = msgspec.structs.replace(started(events).task, precision="bf16")
+    on_a_gpu: list[Message] = [msgspec.structs.replace(started(events), device="cuda", task=task), *events[1:]]
+    assert "`specgen check task.py best.py --device cuda --precision bf16`" in render(summarise(on_a_gpu), on_a_gpu)
 
 
 def test_time_on_devices_counts_as_overlapped_only_while_a_main_generation_runs() -> None:
