@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ CASES = [
     (["submit", "TASK", "--llm", "http://127.0.0.1:9"], 2, "no endpoint answers"),
     (["submit", "TASK", "--llm", "http://127.0.0.1:9,127.0.0.1:9"], 2, "--llm 127.0.0.1:9 is no address"),
     (["submit", "TASK", "--llm", "http://127.0.0.1:9", "--llm", "http://127.0.0.1:9"], 2, "named twice"),
+    (["submit", "TASK", "--llm", "http://[::1"], 2, "no endpoint answers at http://[::1 (Invalid IPv6 URL)"),
     (["cancel"], 2, "RUN"),
     (["report"], 2, "required"),
     (["report", "--events", "MISSING"], 2, "cannot read"),
@@ -96,3 +98,11 @@ def test_help_shows_examples(files: Path, name: str, capsys: pytest.CaptureFixtu
 def test_an_unknown_setting_is_refused_by_name(files: Path) -> None:
     done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_PAIR="3")
     assert done.returncode == 2 and "did you mean SPECGEN_JUDGE_PAIRS" in done.stderr
+
+
+def test_an_endpoint_without_its_scheme_is_missing_whatever_listens_on_this_host(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
+    main(["doctor", "--llm", "model.invalid:8000"])
+    assert "MISSING  endpoint: no endpoint answers at model.invalid:8000 (this is no address" in capsys.readouterr().out
