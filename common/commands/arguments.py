@@ -58,8 +58,8 @@ def submission(args: argparse.Namespace, devices: DeviceSettings) -> RunSubmitte
     """The message a command line becomes. UsageError where something cannot be used."""
     url, *replicas = endpoints(args) or ("",)
     budget = _budget(args)
-    if args.drain_seconds < 0:
-        raise UsageError("--drain-seconds cannot be negative")
+    if not args.drain_seconds >= 0:
+        raise UsageError(f"--drain-seconds is {args.drain_seconds:g}: write 0 or more")
     if not 0 < args.weight < float("inf"):
         raise UsageError(f"--weight is {args.weight:g}: a share must be more than zero")
     task = read_task(args.task, precision=args.precision, allow_library=args.allow_library)
@@ -90,7 +90,7 @@ def check_endpoint_arguments(args: argparse.Namespace) -> None:
 def _budget(args: argparse.Namespace) -> Budget:
     for name in ("iterations", "max_tokens", "max_seconds"):
         value = getattr(args, name)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:
             raise UsageError(f"--{name.replace('_', '-')} is {value:g}: a budget must be more than zero")
     return Budget(iterations=args.iterations, tokens=args.max_tokens, seconds=args.max_seconds)
 
