@@ -10,6 +10,7 @@ import msgspec
 
 from common.bus import BusSettings
 from common.devices import Device, DeviceSettings, discover, other_cores, own_cores
+from common.errors import UsageError
 from common.messages import Stage
 from common.settings import CONFIG_VARIABLE, known_sections, load, to_toml, variable
 from common.supervise import Service, python_service
@@ -81,7 +82,11 @@ def make_plan(
     folder: Path, *, state_dir: Path, device: str | None = None, validators: int | None = None,
     profilers: int | None = None, extra: tuple[Service, ...] = (),
 ) -> Plan:
-    """Resolve every section's settings for a system with its state in `state_dir`. UsageError as `load` has it."""
+    """Resolve every section's settings for a system with its state in `state_dir`. UsageError as `load` has it, and
+    for a number of processes that would judge nothing."""
+    for flag, number in (("--validators", validators), ("--profilers", profilers)):
+        if number is not None and number < 1:
+            raise UsageError(f"{flag} is {number}: at least one process is needed")
     flags: dict[str, dict[str, Any]] = {"bus": {"state_dir": str(state_dir)}, "devices": {"kind": device}}
     sections = {name: load(name, section, **flags.get(name, {})) for name, section in known_sections().items()}
     kind = sections["devices"]

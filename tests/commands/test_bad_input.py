@@ -17,6 +17,8 @@ CASES = [
     ([], 0, "usage: specgen COMMAND"),
     (["fly"], 2, "no command 'fly'"),
     (["up", "--validators", "many"], 2, "invalid int value"),
+    (["up", "--validators", "-1"], 2, "--validators is -1: at least one"),
+    (["up", "--profilers", "0"], 2, "--profilers is 0: at least one"),
     (["up", "extra"], 2, "unrecognized arguments"),
     (["submit", "TASK"], 2, "name one model"),
     (["submit", "MISSING", "--llm", "http://127.0.0.1:9"], 2, "cannot read"),
