@@ -207,6 +207,19 @@ def test_the_command_that_judges_the_best_kernel_again_names_what_it_is_for(even
     assert "`specgen check task.py best.py --device cuda --precision bf16`" in render(summarise(on_a_gpu), on_a_gpu)
 
 
+def test_what_others_say_stays_in_its_cell() -> None:
+    log = Log()
+    log.iteration()
+    log.proposed("c1")
+    wrong = judgement(Outcome.COMPILE_ERROR, feedback=Feedback(summary="no match for std::vector<float> | int"))
+    log.draft(judge_result(log.state, result(Stage.VALIDATE, "c1", wrong), Stage.VALIDATE, 1))
+    log.record(IterationEnded, iteration=1, reason="failed", cause="502: <html>\n| no |", H=())
+    log.record(RunEnded, reason="failed", cause="502: <html>\n| no |")
+    page = render(summarise(log.facts), log.facts)
+    assert "| no match for std::vector\\<float> \\| int |" in page
+    assert "| 1 | failed (502: \\<html> \\| no \\|) |" in page and "ended by failed (502: \\<html> \\|" in page
+
+
 def test_time_on_devices_counts_as_overlapped_only_while_a_main_generation_runs() -> None:
     log = Log()
     log.iteration()
