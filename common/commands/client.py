@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from common.bus import Bus, BusSettings
 from common.logs import configure
 from common.messages import PREFIX, Fact, RunEnded, RunStarted, RunSubmitted
+from common.report.events import once
 from common.service import unique_name
 from common.settings import load, refuse_unknown
 
@@ -25,7 +26,7 @@ async def _with_bus(body: Callable[[Bus], Awaitable[int]]) -> int:
 
 async def facts_of(bus: Bus, run: str) -> list[Fact]:
     """The run's log; empty where there is none."""
-    return [d.message for d in await bus.history(f"{PREFIX}.evt.{run}.>") if isinstance(d.message, Fact)]
+    return list(once(d.message for d in await bus.history(f"{PREFIX}.evt.{run}.>") if isinstance(d.message, Fact)))
 
 
 async def started_runs(bus: Bus) -> dict[str, RunStarted]:
