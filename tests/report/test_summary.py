@@ -1,6 +1,7 @@
 """A summary computed from facts written by hand, number by number."""
 from __future__ import annotations
 
+import resource
 from math import inf, nan
 from pathlib import Path
 
@@ -167,6 +168,19 @@ def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: 
     assert event_file.read(path) == events
     facts = [event for event in events if hasattr(event, "n")]
     assert list(event_file.once([*facts[:4], facts[3], *facts[4:]])) == facts  # type: ignore[list-item]
+
+
+def test_events_that_find_no_room_leave_the_former_file_as_it_was(events: list[Message], tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    event_file.write(path, events)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            event_file.write(path, events)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_is_no_number_survives_the_file(tmp_path: Path) -> None:
