@@ -10,6 +10,8 @@ import pytest
 import structlog
 
 from common.cli import main
+from common.report import events as event_file
+from tests.facts import Log
 from tests.pipeline.recordings import TASK, kernel
 from tests.pipeline.test_run import specgen
 
@@ -108,3 +110,11 @@ def test_an_endpoint_without_its_scheme_is_missing_whatever_listens_on_this_host
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
     main(["doctor", "--llm", "model.invalid:8000"])
     assert "MISSING  endpoint: no endpoint answers at model.invalid:8000 (this is no address" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log()
+    event_file.write(files / "events.jsonl", log.facts)
+    words = ["report", "--events", str(files / "events.jsonl"), "--out", str(files / "TASK")]
+    code, output = call(files, words, capsys)
+    assert (code, output) == (1, f"specgen: {files / 'TASK'}: File exists\n")
