@@ -99,6 +99,7 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
     started = list(descendants(process.pid))
     assert len(started) >= 7
     process.send_signal(signal.SIGINT)
+    assert f"what it found: {tmp_path / 'out' / 'report.md'}" in process.stdout.read()
     assert process.wait(60) == 130
     time.sleep(0.2)
     assert alive(started) == []
