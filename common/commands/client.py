@@ -1,7 +1,9 @@
 """Commands that talk to a system which is up."""
 from __future__ import annotations
 
+import argparse
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 from common.bus import Bus, BusSettings
@@ -22,6 +24,13 @@ def with_bus(name: str, body: Callable[[Bus], Awaitable[int]]) -> int:
 async def _with_bus(body: Callable[[Bus], Awaitable[int]]) -> int:
     async with await Bus.connect(unique_name("cli"), load("bus", BusSettings)) as bus:
         return await body(bus)
+
+
+def run_name(text: str) -> str:
+    """For an argument that names one run: a pattern would take in the facts of several."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a run; `specgen status` lists runs")
+    return text
 
 
 async def facts_of(bus: Bus, run: str) -> list[Fact]:
