@@ -44,6 +44,7 @@ CASES = [
     (["doctor", "--device", "tpu"], 2, "invalid choice"),
     (["tap", "a b"], 2, "is no pattern"),
     (["tap", "evt.>", "--since", "soon"], 2, "since"),
+    (["tap", "evt.>", "--since", "99999999999d"], 2, "too far back"),
     (["dead", "show"], 2, ""),
     (["record"], 2, "--upstream"),
 ]
