@@ -15,7 +15,7 @@ from common.bus import BusSettings
 from common.bus.server import find_binary
 from common.commands.endpoint import require_answer
 from common.devices import DeviceSettings, discover
-from common.errors import SpecgenError
+from common.errors import SpecgenError, UsageError
 from common.judge import sandbox_problem
 from common.settings import load, refuse_unknown
 from common.system import is_up
@@ -59,7 +59,7 @@ def examine(device: str | None, llm: str | None) -> Iterator[Finding]:
     yield _try("system", _system)
     yield _try("devices", lambda: _devices(device))
     yield _try("torch (validator, profiler)", lambda: _module("torch"))
-    if device == "cuda":
+    if _kind(device) == "cuda":
         yield _try("triton (validator, profiler)", lambda: _module("triton"))
         yield _try("nvcc (CUDA sources)", lambda: _program("nvcc", "install the CUDA toolkit, or set CUDA_HOME"))
     yield _try("C++ compiler (validator)", lambda: _program("g++", "install g++ (on Debian: apt-get install g++)"))
@@ -85,6 +85,14 @@ def _settings() -> str:
 def _system() -> str:
     settings = load("bus", BusSettings)
     return f"up, state in {settings.state_dir}" if asyncio.run(is_up(settings)) else "none is up; `run` starts its own"
+
+
+def _kind(given: str | None) -> str | None:
+    """What kernels are for here; what is wrong with the settings is found elsewhere."""
+    try:
+        return load("devices", DeviceSettings, kind=given).kind
+    except UsageError:
+        return given
 
 
 def _devices(kind: str | None) -> str:

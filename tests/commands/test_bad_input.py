@@ -122,3 +122,11 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(files: Path, capsys
     words = ["report", "--events", str(files / "events.jsonl"), "--out", str(files / "TASK")]
     code, output = call(files, words, capsys)
     assert (code, output) == (1, f"specgen: {files / 'TASK'}: File exists\n")
+
+
+def test_a_host_that_is_for_gpus_by_its_settings_is_asked_for_what_gpus_need(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECGEN_DEVICES_KIND", "cuda")
+    main(["doctor"])
+    assert "nvcc (CUDA sources)" in capsys.readouterr().out
