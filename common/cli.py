@@ -54,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"specgen: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -16,6 +16,7 @@ from common.messages import Judgement, Outcome, Stage, TaskSource
 from common.report.evidence import against_compiled
 from common.settings import load, refuse_unknown
 from common.task import PRECISIONS, read_source, read_task
+from common.worker.attempt import with_compiling
 
 NAME = "check"
 HELP = "judge one kernel against a task: right or wrong, and how fast"
@@ -73,7 +74,7 @@ async def _check(
         artefact = await judge.compile(task, source)
         if isinstance(artefact, Judgement):
             return Checked(verdict=artefact)
-        verdict = await judge.validate(task, artefact, device)
+        verdict = with_compiling(await judge.validate(task, artefact, device), artefact)
         if not profile or verdict.outcome is not Outcome.PASSED:
             return Checked(verdict=verdict)
         return Checked(verdict=verdict, profile=await judge.profile(task, artefact, device))
@@ -98,6 +99,7 @@ def text(checked: Checked) -> str:
         )
     if compiled := last.record.get("compile_baseline"):
         lines.append(against_compiled(compiled))
-    steps = {**checked.verdict.seconds, **(checked.profile.seconds if checked.profile else {})}
+    both = [checked.verdict, *([checked.profile] if checked.profile else [])]
+    steps = {step: sum(one.seconds.get(step, 0.0) for one in both) for judged in both for step in judged.seconds}
     lines.append("seconds: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps.items()))
     return "\n".join(lines)

@@ -1,12 +1,15 @@
 """Commands that talk to a system which is up."""
 from __future__ import annotations
 
+import argparse
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 from common.bus import Bus, BusSettings
 from common.logs import configure
 from common.messages import PREFIX, Fact, RunEnded, RunStarted, RunSubmitted
+from common.report.events import once
 from common.service import unique_name
 from common.settings import load, refuse_unknown
 
@@ -23,9 +26,16 @@ async def _with_bus(body: Callable[[Bus], Awaitable[int]]) -> int:
         return await body(bus)
 
 
+def run_name(text: str) -> str:
+    """For an argument that names one run: a pattern would take in the facts of several."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a run; `specgen status` lists runs")
+    return text
+
+
 async def facts_of(bus: Bus, run: str) -> list[Fact]:
     """The run's log; empty where there is none."""
-    return [d.message for d in await bus.history(f"{PREFIX}.evt.{run}.>") if isinstance(d.message, Fact)]
+    return list(once(d.message for d in await bus.history(f"{PREFIX}.evt.{run}.>") if isinstance(d.message, Fact)))
 
 
 async def started_runs(bus: Bus) -> dict[str, RunStarted]:

@@ -26,10 +26,12 @@ class Ready(msgspec.Struct):
 
 def require_answer(url: str) -> None:
     """UsageError where nothing accepts connections at `url`, so that nothing is started in vain."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise ValueError("this is no address: write http://HOST:PORT")
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
+        socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         raise UsageError(f"no endpoint answers at {url} ({error}): start it, or correct --llm") from None
 

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from common.bus import Bus
-from common.commands.client import with_bus
+from common.commands.client import run_name, with_bus
 from common.commands.folder import make_folder
 from common.messages import Message
 from common.report import events as event_file
@@ -21,7 +21,8 @@ EXAMPLES = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("run", nargs="?", metavar="RUN", help="name of the run, as `specgen status` lists it")
+    source.add_argument("run", nargs="?", type=run_name, metavar="RUN",
+                        help="name of the run, as `specgen status` lists it")
     source.add_argument("--events", type=Path, metavar="FILE", help="a run's events.jsonl in place of the streams")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: runs/<run>; FILE's own)")
 

@@ -5,7 +5,7 @@ import argparse
 import time
 
 from common.bus import Bus
-from common.commands.client import facts_of, waiting_runs, with_bus
+from common.commands.client import facts_of, run_name, waiting_runs, with_bus
 from common.errors import UsageError
 from common.messages import RunEnded, RunStarted, RunSubmitted
 
@@ -15,7 +15,7 @@ EXAMPLES = "  specgen resume cauchy_smoother-20260101-120000-1a2b"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="name of the run, as `specgen status` lists it")
+    parser.add_argument("run", type=run_name, metavar="RUN", help="name of the run, as `specgen status` lists it")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -85,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         summary = asyncio.run(_interruptible(_run(args, submitted, folder)))
     except asyncio.CancelledError:
         print("interrupted; everything was ended", file=sys.stderr)
+        if (folder / "report.md").exists():
+            print(f"what it found: {_shown(folder) / 'report.md'}", file=sys.stderr)
         return 130
     _print_end(summary, folder)
     return 0 if summary.best and summary.best.speedup > 1.0 else 1
@@ -169,9 +171,13 @@ async def _or_failure(work: Coroutine[Any, Any, None], supervisor: Supervisor) -
         task.cancel()
 
 
+def _shown(folder: Path) -> Path:
+    """As one would type it from here."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
 def _print_end(summary: Summary, folder: Path) -> None:
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())
+    folder = _shown(folder)
     if summary.best:
         b = summary.best
         slower = "" if b.speedup > 1.0 else "nothing faster than eager; "

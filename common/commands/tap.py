@@ -75,13 +75,17 @@ def _mixed(word: str) -> bool:
 
 
 def parse_since(text: str | None, now: float) -> datetime | None:
-    """`10m` before `now`; UsageError for anything else than a number and one of s, m, h, d."""
+    """`10m` before `now`; UsageError for anything else than a number and one of s, m, h, d, and for more than there
+    are days."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if match is None:
         raise UsageError(f"--since {text} is no time: write 30s, 10m, 2h or 1d")
-    return datetime.fromtimestamp(now, UTC) - timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    try:
+        return datetime.fromtimestamp(now, UTC) - timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError:
+        raise UsageError(f"--since {text} is too far back") from None
 
 
 def row(delivery: Delivery) -> dict[str, Any]:

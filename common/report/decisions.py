@@ -38,7 +38,7 @@ def sentence_of(event: Message) -> str | None:
         case GenerationStarted(kind="fork"):
             if event.resumed_at_token is not None and event.placement is not None:
                 return _resumed(event)
-            where = f"`{event.generation}` forked at {_position(event)}"
+            where = f"`{event.generation}` forked at {position(event)}"
             return f"Iteration {event.iteration}: {where} because {_why(event)}{_placed(event.placement)}"
         case GenerationStarted() if event.resumed_at_token is not None and event.placement is not None:
             return _resumed(event)
@@ -75,7 +75,8 @@ def _placed(placement: Placement | None) -> str:
     return f" It was sent to {placement.replica}, {how}: {soonest}" + f", against {others}" * bool(others) + "."
 
 
-def _position(event: GenerationStarted) -> str:
+def position(event: GenerationStarted) -> str:
+    """Of a fork in the reasoning: endpoints that give no tokens are forked at a character."""
     return f"token {event.at_token}" if event.at_token is not None else f"character {event.at_char}"
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +38,14 @@ def once(facts: Iterable[Fact]) -> Iterator[Fact]:
 
 
 def write(path: Path, events: Iterable[Message]) -> None:
+    """Replaces the file in one step: the former one may be all that is left of a run, and the disk be full."""
     lines = (msgspec.json.encode({"subject": e.subject(), "message": _json(msgspec.to_builtins(e))}) for e in events)
-    path.write_bytes(b"\n".join(lines) + b"\n")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(b"\n".join(lines) + b"\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _json(value: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.messages import Message, Outcome, ResultAccepted, Stage
+from common.report.events import started
 from common.report.summary import Summary
 
 _VERSIONS = ("torch", "triton", "cuda", "driver", "compiler", "flags", "limits")
@@ -29,11 +30,12 @@ def evidence(summary: Summary, events: Sequence[Message]) -> list[str]:
         compiled = profile.record.get("compile_baseline")
         lines += [f"- Beside eager: {against_compiled(compiled)}."] if compiled else []
         lines += [f"- Labels: {', '.join(profile.labels)}."] if profile.labels else []
-    allowed = "" if summary.precision == "fp32" else f" --precision {summary.precision}"
+    device, precision = started(events).device, summary.precision
+    flags = f" --device {device}" * (device != "cpu") + f" --precision {precision}" * (precision != "fp32")
     return [
         *lines,
         f"- All of it, pair by pair and case by case: `candidates/{best.candidate}.json`.",
-        f"- Again, with new secret inputs: `specgen check task.py best.py{allowed}`.", "",
+        f"- Again, with new secret inputs: `specgen check task.py best.py{flags}`.", "",
     ]
 
 

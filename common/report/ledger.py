@@ -36,13 +36,14 @@ def ledger(tally: Tally) -> Ledger:
     spent = {"main": Spent(), "used": Spent(), "wasted": Spent()}
     for (iteration, name), ended in tally.generations_ended.items():
         kind = tally.generations[iteration, name].kind
-        purpose = "main" if kind == "main" else _worth(tally, ended.candidate, name)
+        purpose = "main" if kind == "main" else _worth(tally, ended.candidate, iteration, name)
         spent[purpose].tokens += ended.reasoning_tokens + ended.answer_tokens
     for candidate, seconds in tally.held.items():
         proposed = tally.proposed.get(candidate)
         if proposed is not None:
             main = proposed.origin == "main"
-            spent["main" if main else _worth(tally, candidate, proposed.generation)].device_seconds += seconds
+            purpose = "main" if main else _worth(tally, candidate, proposed.iteration, proposed.generation)
+            spent[purpose].device_seconds += seconds
     best = tally.best()
     return Ledger(
         **spent, saved_tokens=_saved(tally),
@@ -55,11 +56,12 @@ def ledger(tally: Tally) -> Ledger:
     )
 
 
-def _worth(tally: Tally, candidate: str | None, generation: str) -> str:
-    """Of a fork or draft. One that repeated another's candidate was for nothing."""
+def _worth(tally: Tally, candidate: str | None, iteration: int, generation: str) -> str:
+    """Of a fork or draft. One that repeated another's candidate was for nothing; names recur from iteration to
+    iteration."""
     proposed = tally.proposed.get(candidate or "")
     settled = tally.settled.get(candidate or "")
-    own = proposed is not None and proposed.generation == generation
+    own = proposed is not None and (proposed.iteration, proposed.generation) == (iteration, generation)
     return "used" if own and settled is not None and settled.entered_H else "wasted"
 
 
@@ -68,7 +70,7 @@ def _saved(tally: Tally) -> int | None:
     finished = [e.reasoning_tokens + e.answer_tokens for e in mains if e.reason == "finished"]
     stopped = [
         e.reasoning_tokens + e.answer_tokens for e in mains
-        if e.reason == "aborted" and tally.iteration_ended[e.iteration].reason == "stopped"
+        if e.reason == "aborted" and (over := tally.iteration_ended.get(e.iteration)) and over.reason == "stopped"
     ] if finished else []
     return round(sum(max(0.0, fmean(finished) - tokens) for tokens in stopped)) if stopped else None
 

@@ -15,6 +15,7 @@ from common.messages import (
     RunEnded,
     RunStarted,
 )
+from common.report.decisions import position
 
 
 def line_of(event: Message, start: float) -> str | None:
@@ -34,7 +35,7 @@ def _text(event: Message) -> str | None:
             return f"  {event.generation} goes on at {place.replica} from token {event.resumed_at_token}"
         case GenerationStarted(kind="fork"):
             where = f" on {event.placement.replica} ({event.placement.prefix})" if event.placement else ""
-            return f"  fork {event.generation} at token {event.at_token}: {event.reason}{where}"
+            return f"  fork {event.generation} at {position(event)}: {event.reason}{where}"
         case GenerationStarted(kind="main") if event.placement is not None:
             return f"  main on {event.placement.replica}"
         case GenerationEnded(generation="main") | GenerationEnded(reason="failed"):

@@ -28,7 +28,7 @@ class View:
         tally = self._watch.tally
         line = line_of(event, tally.start.at) if tally else None
         if line is not None:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> Table:
         table = Table(show_header=False, expand=False)

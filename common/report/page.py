@@ -45,7 +45,7 @@ def render(summary: Summary, events: Sequence[Message]) -> str:
 
 def _head(s: Summary) -> list[str]:
     lines = [f"# {s.task}: {_best_line(s)}", ""]
-    cause = f" ({s.cause})" if s.cause else ""
+    cause = f" ({_plain(s.cause)})" if s.cause else ""
     lines += [
         f"Run `{s.run}` with `{s.llm}` on {s.hardware}; precision {s.precision}, stop criterion {s.stop}; ended by "
         f"{s.reason}{cause} after {s.wall_seconds:.1f} s.",
@@ -94,13 +94,18 @@ def _iterations(s: Summary) -> list[str]:
 
 
 def _iteration_row(i: IterationSummary) -> str:
-    ended = f"{i.reason} ({i.cause})" if i.cause else i.reason
+    ended = f"{i.reason} ({_plain(i.cause)})" if i.cause else i.reason
     bar = "–" if i.bar is None else f"{i.bar:.2f}x"
     return (
         f"| {i.iteration} | {ended} | {i.seconds:.1f} | {i.reasoning_seconds:.1f} | {i.reasoning_tokens} | {bar} | "
         f"{i.forks} | {i.candidates} | {_seconds(i.first_candidate_seconds)} | {_seconds(i.first_passed_seconds)} | "
         f"{i.early_verdicts} |"
     )
+
+
+def _plain(text: str) -> str:
+    """Foreign text on one line and within one cell: a page that is shown hides what looks like a tag."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "\\<")
 
 
 def _seconds(value: float | None) -> str:
@@ -129,7 +134,7 @@ def _candidate_row(p: CandidateProposed, settled: CandidateSettled | None, judge
     labels = f" ({', '.join(judged.labels)})" if judged and judged.labels else ""
     speedup = f"{settled.speedup:.2f}x" if settled and settled.speedup is not None else "–"
     fate = settled.fate if settled else "open"
-    found = judged.feedback.summary.replace("|", "\\|").replace("\n", " ") if judged else ""
+    found = _plain(judged.feedback.summary) if judged else ""
     origin = p.origin if p.origin == "main" else f"{p.origin} {p.generation}"
     return f"| {p.candidate} | {p.iteration} | {origin} | {outcome}{labels} | {speedup} | {fate} | {found} |"
 

@@ -5,6 +5,8 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
+import msgspec
+
 from common.bus import Bus, LeaseLost, record_patiently
 from common.devices import Device
 from common.judge import Artefact, Judge, JudgeFault
@@ -19,6 +21,13 @@ class AttemptFault(Exception):
         super().__init__(reason)
         self.device = device
         self.quarantine = quarantine
+
+
+def with_compiling(judgement: Judgement, artefact: Artefact) -> Judgement:
+    """The device's answer with the seconds of what went before, step by step."""
+    before, steps = artefact.seconds, judgement.seconds
+    both = {step: before.get(step, 0.0) + steps.get(step, 0.0) for step in {**before, **steps}}
+    return msgspec.structs.replace(judgement, seconds=both)
 
 
 class Attempt:
@@ -46,6 +55,7 @@ class Attempt:
                 raise AttemptFault(str(fault), device.id, quarantine=fault.quarantine) from fault
             except LeaseLost as fault:
                 raise AttemptFault(str(fault), None) from fault
+        judgement = with_compiling(judgement, compiled)
         await self._publish(job, judgement, taken_at, device.id, lease.revision)
         return judgement
 

@@ -3,12 +3,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 import structlog
 
 from common.cli import main
+from common.report import events as event_file
+from tests.facts import Log
 from tests.pipeline.recordings import TASK, kernel
 from tests.pipeline.test_run import specgen
 
@@ -30,7 +33,11 @@ CASES = [
     (["up", "--model", "DIR"], 2, "go with --engine"),
     (["run", "TASK", "--replay", "RECORDING", "--out", "KERNEL"], 2, "name another folder with --out"),
     (["up", "--state", "KERNEL"], 2, "name another folder with --state"),
+    (["submit", "TASK", "--llm", "http://[::1"], 2, "no endpoint answers at http://[::1 (Invalid IPv6 URL)"),
     (["cancel"], 2, "RUN"),
+    (["cancel", "*"], 2, "'*' is no name of a run"),
+    (["resume", "a b"], 2, "'a b' is no name of a run"),
+    (["report", ">"], 2, "'>' is no name of a run"),
     (["report"], 2, "required"),
     (["report", "--events", "MISSING"], 2, "cannot read"),
     (["report", "--events", "TASK"], 2, ":1: not an event"),
@@ -43,6 +50,7 @@ CASES = [
     (["doctor", "--device", "tpu"], 2, "invalid choice"),
     (["tap", "a b"], 2, "is no pattern"),
     (["tap", "evt.>", "--since", "soon"], 2, "since"),
+    (["tap", "evt.>", "--since", "99999999999d"], 2, "too far back"),
     (["dead", "show"], 2, ""),
     (["record"], 2, "--upstream"),
     (["record", "--upstream", "http://127.0.0.1:9", "--out", "MISSING", "--port", "99999"], 2, "99999 is no port"),
@@ -122,3 +130,27 @@ def test_a_cache_that_cannot_be_written_is_named(files: Path) -> None:
 def test_an_unknown_setting_is_refused_by_name(files: Path) -> None:
     done = specgen("check", files / "TASK", files / "KERNEL", SPECGEN_JUDGE_PAIR="3")
     assert done.returncode == 2 and "did you mean SPECGEN_JUDGE_PAIRS" in done.stderr
+
+
+def test_an_endpoint_without_its_scheme_is_missing_whatever_listens_on_this_host(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
+    main(["doctor", "--llm", "model.invalid:8000"])
+    assert "MISSING  endpoint: no endpoint answers at model.invalid:8000 (this is no address" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log()
+    event_file.write(files / "events.jsonl", log.facts)
+    words = ["report", "--events", str(files / "events.jsonl"), "--out", str(files / "TASK")]
+    code, output = call(files, words, capsys)
+    assert (code, output) == (1, f"specgen: {files / 'TASK'}: File exists\n")
+
+
+def test_a_host_that_is_for_gpus_by_its_settings_is_asked_for_what_gpus_need(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECGEN_DEVICES_KIND", "cuda")
+    main(["doctor"])
+    assert "nvcc (CUDA sources)" in capsys.readouterr().out

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.commands.check import Checked, text
+from tests.facts import judgement
 from tests.pipeline.recordings import TASK, kernel
 from tests.pipeline.test_run import specgen
 
@@ -32,3 +34,11 @@ def test_what_is_measured_beside_the_figure_is_told(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "x eager" in done.stdout and "x of torch.compile in its default mode" in done.stdout
     assert "counters: absent, ncu" in done.stdout
+
+
+def test_the_seconds_of_a_step_are_those_of_verdict_and_profile() -> None:
+    both = Checked(
+        verdict=judgement(seconds={"compile": 4.0, "task": 1.0}),
+        profile=judgement(speedup=2.0, seconds={"task": 0.5, "time": 2.0}),
+    )
+    assert text(both).endswith("seconds: compile 4.00, task 1.50, time 2.00")

@@ -99,6 +99,7 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
     started = list(descendants(process.pid))
     assert len(started) >= 7
     process.send_signal(signal.SIGINT)
+    assert f"what it found: {tmp_path / 'out' / 'report.md'}" in process.stdout.read()
     assert process.wait(60) == 130
     time.sleep(0.2)
     assert alive(started) == []
@@ -112,7 +113,9 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
         ("def broken(:\n", [], "not valid Python, line 1"),
         (TASK, ["--iterations", "0"], "--iterations is 0: a budget must be more than zero"),
         (TASK, ["--max-seconds", "0"], "--max-seconds is 0"),
+        (TASK, ["--max-seconds", "nan"], "--max-seconds is nan"),
         (TASK, ["--max-tokens", "-5"], "--max-tokens is -5"),
+        (TASK, ["--drain-seconds", "nan", "--replay", "r"], "--drain-seconds is nan"),
         (TASK, ["--llm", "http://127.0.0.1:9"], "no endpoint answers at http://127.0.0.1:9"),
         (TASK, ["--llm", "127.0.0.1:9"], "is no address"),
         (TASK, [], "name one model"),

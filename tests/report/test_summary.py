@@ -1,9 +1,11 @@
 """A summary computed from facts written by hand, number by number."""
 from __future__ import annotations
 
+import resource
 from math import inf, nan
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from common.errors import UsageError
@@ -129,12 +131,56 @@ def test_a_fork_that_repeats_another_was_for_nothing_and_a_stop_saves_what_other
     assert (ledger.first_candidate_seconds, ledger.first_valid_seconds, ledger.best_seconds) == (None, None, None)
 
 
+def test_a_fork_that_repeats_what_one_of_its_name_found_in_an_earlier_iteration_was_for_nothing() -> None:
+    log = Log()
+    for number in (1, 2):
+        log.iteration(number)
+        log.record(GenerationStarted, iteration=number, generation="main", kind="main")
+        log.record(GenerationStarted, iteration=number, generation="f1", kind="fork", parent="main", at_token=40)
+        if number == 1:
+            log.proposed("c1", origin="fork", generation="f1")
+            log.draft(judge_result(log.state, result(Stage.VALIDATE, "c1", judgement()), Stage.VALIDATE, 1))
+            log.draft(judge_result(log.state, result(Stage.PROFILE, "c1", judgement(speedup=2.0)), Stage.PROFILE, 2))
+            settled = settle(log.state, log.state.candidates["c1"])
+            assert settled is not None
+            log.draft(settled)
+        log.record(GenerationEnded, iteration=number, generation="f1", reason="finished", answer_tokens=7 * number,
+                   candidate="c1")
+        log.record(IterationEnded, iteration=number, reason="answered", H=(2.0,))
+    ledger = summarise(log.facts).ledger
+    assert (ledger.used.tokens, ledger.wasted.tokens) == (7, 14)
+
+
+def test_a_reasoning_that_was_ended_while_its_iteration_goes_on_saved_nothing_yet() -> None:
+    log = Log()
+    for number, reason in ((1, "finished"), (2, "aborted")):
+        log.iteration(number)
+        log.record(GenerationStarted, iteration=number, generation="main", kind="main")
+        log.record(GenerationEnded, iteration=number, generation="main", reason=reason, reasoning_tokens=100)
+        if number == 1:
+            log.record(IterationEnded, iteration=1, reason="answered", H=())
+    assert summarise(log.facts).ledger.saved_tokens is None
+
+
 def test_events_survive_the_file_and_a_fact_published_twice_counts_once(events: list[Message], tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     event_file.write(path, events)
     assert event_file.read(path) == events
     facts = [event for event in events if hasattr(event, "n")]
     assert list(event_file.once([*facts[:4], facts[3], *facts[4:]])) == facts  # type: ignore[list-item]
+
+
+def test_events_that_find_no_room_leave_the_former_file_as_it_was(events: list[Message], tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    event_file.write(path, events)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            event_file.write(path, events)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_is_no_number_survives_the_file(tmp_path: Path) -> None:
@@ -167,6 +213,25 @@ def test_the_page_says_what_speaks_for_the_best_kernel(events: list[Message]) ->
     assert "`specgen check task.py best.py`" in page and "Labels: shape_specialised." in page
     assert "| passed (shape_specialised) | 2.50x |" in page
     assert "- Beside eager: 1.50x of torch.compile in its default mode (1.40 to 1.60 over 12 pairs;" in page
+
+
+def test_the_command_that_judges_the_best_kernel_again_names_what_it_is_for(events: list[Message]) -> None:
+    task = msgspec.structs.replace(started(events).task, precision="bf16")
+    on_a_gpu: list[Message] = [msgspec.structs.replace(started(events), device="cuda", task=task), *events[1:]]
+    assert "`specgen check task.py best.py --device cuda --precision bf16`" in render(summarise(on_a_gpu), on_a_gpu)
+
+
+def test_what_others_say_stays_in_its_cell() -> None:
+    log = Log()
+    log.iteration()
+    log.proposed("c1")
+    wrong = judgement(Outcome.COMPILE_ERROR, feedback=Feedback(summary="no match for std::vector<float> | int"))
+    log.draft(judge_result(log.state, result(Stage.VALIDATE, "c1", wrong), Stage.VALIDATE, 1))
+    log.record(IterationEnded, iteration=1, reason="failed", cause="502: <html>\n| no |", H=())
+    log.record(RunEnded, reason="failed", cause="502: <html>\n| no |")
+    page = render(summarise(log.facts), log.facts)
+    assert "| no match for std::vector\\<float> \\| int |" in page
+    assert "| 1 | failed (502: \\<html> \\| no \\|) |" in page and "ended by failed (502: \\<html> \\|" in page
 
 
 def test_time_on_devices_counts_as_overlapped_only_while_a_main_generation_runs() -> None:
