@@ -172,6 +172,24 @@ async def test_only_short_calls_are_preceded_by_one_that_warms_caches(
             assert ("warm" in timing.record()["spent"]) is any(warmed)
 
 
+@pytest.mark.parametrize("late", ["reference", "candidate"])
+async def test_a_reference_that_was_launched_late_was_disturbed(
+    judge_settings: JudgeSettings, device: Device, late: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A candidate could be late whenever it likes."""
+    untouched = Candidate.call
+    monkeypatch.setattr("common.judge.lane.turn.disturbed", lambda waited, seconds: False)
+    async with bench_for(judge_settings) as bench:
+        with windows_of(bench, device, MANY, changing(-9, "pass"), 4) as timing:
+            side = timing._reference if late == "reference" else timing._candidate
+
+            def call(called: Candidate, *args: Any, **options: Any) -> Any:
+                return untouched(called, *args, **options)._replace(ahead=called is not side)
+
+            monkeypatch.setattr(Candidate, "call", call)
+            assert timing._block(1).disturbed is (late == "reference")
+
+
 async def test_the_path_of_a_window_is_one_of_as_many_empty_calls(
     judge_settings: JudgeSettings, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,8 @@ class Candidate:
         self._builder = builder
         self.arena: Any = None
         self.gates = True
-        """Whether its timed calls are launched behind a gate; not those that wait for the device themselves."""
+        """Whether its timed calls are launched behind a gate; not those that wait for the device themselves
+        (`sizing.py`)."""
         self.own_code = False
         """Whether it has code of its own, once a model was made."""
 
@@ -149,7 +150,6 @@ class Candidate:
             clocked = Clocked(self._spare, self.arena, self._answer, ready or _nothing, deadline)
             if gate:
                 answered = clocked.gated(order)
-                self.gates = answered.ahead
             else:
                 answered = clocked.paced(order) if paced else clocked.whole(order, thaw=thaw)
             if answered.done.nonce != nonce or len(answered.done.more) != len(more):
