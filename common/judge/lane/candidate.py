@@ -158,7 +158,7 @@ class Candidate:
 
     def waits(self) -> Waits:
         """A count of how long its threads stand ready while others have their cores."""
-        return Waits(self._spare.warden, beside=not self.arena.apart)
+        return Waits(self._spare.warden, beside=not self.arena.apart or len(self._spare.spec.cores) == 1)
 
     def freeze(self) -> None:
         with self._judged("freeze"):
