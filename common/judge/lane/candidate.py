@@ -1,6 +1,7 @@
 """A candidate's process as the judge drives it: load, build the model, call. What goes wrong becomes an outcome."""
 from __future__ import annotations
 
+import math
 import secrets
 import signal
 import time
@@ -154,6 +155,8 @@ class Candidate:
                 answered = clocked.paced(order) if paced else clocked.whole(order, thaw=thaw)
             if answered.done.nonce != nonce or len(answered.done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
+            if not math.isfinite(answered.done.span):
+                raise out_of_line(f"a call of {answered.done.span} seconds by its own clock")
             return answered
 
     def waits(self) -> Waits:
@@ -189,7 +192,11 @@ class Candidate:
 
     def _hear(self, deadline: float) -> Any:
         self._spare.wait_readable(deadline)
-        return answer_decoder.decode(recv_frame(self._spare.work, FRAME_LIMIT, deadline))
+        frame = recv_frame(self._spare.work, FRAME_LIMIT, deadline)
+        try:
+            return answer_decoder.decode(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise out_of_line(f"a frame that is none: {error}") from None
 
     def _expected(self, answer: Any, wanted: Any, step: str) -> Any:
         if isinstance(answer, Failed):
@@ -220,8 +227,6 @@ class Candidate:
             raise self._ended(step) from None
         except FrameTooLarge as error:
             raise out_of_line(str(error)) from None
-        except msgspec.MsgspecError as error:
-            raise out_of_line(f"a frame that is none: {error}") from None
 
 
 __all__ = ["Answered", "Candidate", "CandidateEnded"]

@@ -1,0 +1,61 @@
+"""What a candidate's process may answer with, whatever it is, ends the candidate and not the judge."""
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from common.judge import JudgeSettings
+from common.judge.lane.arena import HostArena
+from common.judge.lane.candidate import Candidate
+from common.judge.lane.ended import CandidateEnded, from_exit
+from common.judge.lane.spares import Spare
+from common.judge.protocol import Built, Collected, Done, Output, encode
+from common.judge.wire import send_frame
+from common.messages import Outcome
+
+_NONCE = 1
+
+
+def answering(frame: bytes) -> Candidate:
+    """A candidate whose process answers with this to whatever it is told."""
+    ours, theirs = socket.socketpair()
+    send_frame(theirs, frame)
+    spare = SimpleNamespace(work=ours, its=theirs, wait_readable=lambda deadline: None)
+    candidate = Candidate(cast(Spare, spare), JudgeSettings(), lambda extension: Built())
+    candidate.arena = HostArena(512, 512)
+    return candidate
+
+
+def done(value: Any, span: float = 0.1) -> bytes:
+    return encode(Done(nonce=_NONCE, spec="", outputs=(Output(value=value),), span=span))
+
+
+_COLLECTED = encode(Collected(kernels={"name": b""}))
+
+
+@pytest.mark.parametrize("frame", [
+    b"", b"\xc1", _COLLECTED[:-1], _COLLECTED.replace(b"name", b"\xff" * 4),
+    done("x").replace(b"\xa1x", b"\x91" * 100_000 + b"\xc0"),
+], ids=["nothing", "no MessagePack", "cut", "no UTF-8", "too deep"])
+def test_a_frame_that_is_none_ends_the_candidate(frame: bytes) -> None:
+    with pytest.raises(CandidateEnded, match="a frame that is none") as caught:
+        answering(frame).collect()
+    assert caught.value.outcome is Outcome.CHEATED
+
+
+@pytest.mark.parametrize("span", [float("inf"), float("-inf"), float("nan")])
+def test_a_span_that_is_no_number_of_seconds_ends_the_candidate(span: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.judge.lane.candidate.secrets.randbits", lambda bits: _NONCE)
+    assert answering(done(1)).call({}).done.span == 0.1
+    with pytest.raises(CandidateEnded, match="by its own clock") as caught:
+        answering(done(1, span)).call({})
+    assert caught.value.outcome is Outcome.CHEATED
+
+
+@pytest.mark.parametrize("number", range(1, 65))
+def test_a_process_may_die_of_any_signal(number: int) -> None:
+    ended = from_exit(number, "call", False, "")
+    assert ended.outcome is Outcome.RUNTIME_ERROR and "the process died of" in ended.feedback.summary
