@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from common.judge.faults import JudgeFault
 from common.judge.protocol import Built, Extension
 
 _MODULE, _ERROR, _NAMES = "module.so", "error.txt", "names.txt"
+_NAME_BYTES, _COMMAND_BYTES, _WORD_BYTES = 255, 100_000, 16
+"""What Linux takes for a file's name, for a command line (at least 128 KiB) and beside each word of it."""
 
 
 class BuildStopped(Exception):
@@ -67,7 +70,7 @@ class Builder:
         for name, text in wanted.files.items():
             (folder / name).write_text(text)
         objects = {source: f"{index}.o" for index, source in enumerate(wanted.sources)}
-        with ThreadPoolExecutor(max(1, len(objects))) as pool:
+        with ThreadPoolExecutor() as pool:  # how many compilers run at once is settled by `Compilers`
             runs = list(pool.map(lambda pair: self._compile_one(wanted, folder, *pair), objects.items()))
         for ran in runs:
             if ran.code:
@@ -112,14 +115,25 @@ class Builder:
 def _refused(wanted: Extension, tools: Toolchain) -> str | None:
     if any("/" in name or name in ("", ".", "..", _MODULE, _ERROR) for name in wanted.files):
         return "a source file's name may not contain a folder"
+    if any("\0" in name or name.startswith(("-", "@")) or len(name.encode()) > _NAME_BYTES for name in wanted.files):
+        return "a source file's name is none, or reads as a flag"
+    if any(name not in wanted.files for name in wanted.sources):
+        return "a source is not among the files"
     if not wanted.name.isidentifier():
         return f"{wanted.name!r} is no name for a Python module"
-    words = [word for flag in (*wanted.cflags, *wanted.cuda_cflags, *wanted.ldflags) for word in flag.split()]
+    flags = *wanted.cflags, *wanted.cuda_cflags, *wanted.ldflags
+    if any("\0" in flag for flag in flags) or _command_bytes((wanted.name, *flags, *wanted.sources)) > _COMMAND_BYTES:
+        return "no command line holds these flags and sources"
+    words = [word for flag in flags for word in flag.split()]
     if any(word.startswith(("-fplugin", "-o", "@", "-B", "-wrapper")) for word in words):
         return "a flag asks the compiler to run or write something else"
     if wanted.with_cuda and not tools.nvcc:
         return "this host has no CUDA compiler: write a C++ kernel for the CPU"
     return None
+
+
+def _command_bytes(words: Iterable[str]) -> int:
+    return sum(len(word.encode()) + _WORD_BYTES for word in words)
 
 
 def _clear(folder: Path, keep: str) -> None:
