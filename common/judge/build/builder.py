@@ -56,15 +56,21 @@ class Builder:
             result = self._compile(wanted, folder)
             if result.timed_out:
                 return Built(error=f"the compiler was stopped: {result.text}")
-            _clear(folder, keep=_MODULE)
-            if result.code:
-                (folder / _ERROR).write_text(result.text)
-            return self._store.keep(key, folder)
+            return self._store.keep(key, self._found(result, folder / _MODULE))
         finally:
-            if folder.exists():
-                self._store.discard(folder)
+            self._store.discard(folder)
             if not wanted.with_cuda:
                 self._lean.precompile(wanted.cflags)
+
+    def _found(self, result: Ran, module: Path) -> Path:
+        """A folder with the module, or with the text where there is none. Of what else a compiler left nothing is kept:
+        its flags can make it run anything, and a link would lead this process out of its sandbox."""
+        kept = self._store.workspace()
+        if not result.code and module.is_file() and not module.is_symlink():
+            module.rename(kept / _MODULE).chmod(0o644)
+        else:
+            (kept / _ERROR).write_text(result.text or "the compiler wrote no module and said nothing")
+        return kept
 
     def _compile(self, wanted: Extension, folder: Path) -> Ran:
         for name, text in wanted.files.items():
@@ -99,7 +105,7 @@ class Builder:
             (folder / f"{name}.h").write_text(text)
             self._run(commands.preprocess(self._tools, f"{name}.h", f"{name}.txt"), folder)
         whole, lean = ((folder / f"{name}.txt").read_text(errors="replace") for name in texts)
-        _clear(folder, keep="")
+        _clear(folder)
         (folder / _NAMES).write_text(headers.vocabulary(whole, lean))
         return folder
 
@@ -136,10 +142,9 @@ def _command_bytes(words: Iterable[str]) -> int:
     return sum(len(word.encode()) + _WORD_BYTES for word in words)
 
 
-def _clear(folder: Path, keep: str) -> None:
+def _clear(folder: Path) -> None:
     for file in folder.iterdir():
-        if file.name != keep and file.is_file():
-            file.unlink()
+        file.unlink()
 
 
 def _read(folder: Path) -> Built:
