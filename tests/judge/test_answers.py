@@ -8,13 +8,16 @@ from typing import Any, cast
 import pytest
 
 from common.judge import JudgeSettings
+from common.judge.check import compare
 from common.judge.lane.arena import HostArena
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.ended import CandidateEnded, from_exit
+from common.judge.lane.receive import receive
 from common.judge.lane.spares import Spare
 from common.judge.protocol import Built, Collected, Done, Output, encode
 from common.judge.wire import send_frame
 from common.messages import Outcome
+from tests.check.helpers import STRICT, expect, written
 
 _NONCE = 1
 
@@ -59,3 +62,32 @@ def test_a_span_that_is_no_number_of_seconds_ends_the_candidate(span: float, mon
 def test_a_process_may_die_of_any_signal(number: int) -> None:
     ended = from_exit(number, "call", False, "")
     assert ended.outcome is Outcome.RUNTIME_ERROR and "the process died of" in ended.feedback.summary
+
+
+def told(*outputs: Output, spec: str = "(T,T)") -> Outcome | None:
+    """The verdict on what is said to have been returned where two tensors of 30 numbers are due."""
+    expected = expect(written("return x * 2, x + 1", "[torch.randn(6, 5)]"))
+    arena = HostArena(512, 1024)
+    arena.take()
+    message = Done(nonce=_NONCE, spec=spec, outputs=outputs, span=0.1)
+    try:
+        ((said, returned),) = receive(arena, message, expected)
+    except CandidateEnded as ended:
+        return ended.outcome
+    finding = compare(expected, said, returned, STRICT)
+    return finding.outcome if finding else None
+
+
+def tensor(dtype: str = "float32", at: int = -1) -> Output:
+    return Output(dtype=dtype, shape=(6, 5), at=at)
+
+
+def test_an_output_without_room_is_one_that_is_too_large() -> None:
+    assert told(tensor(), tensor()) is Outcome.CHEATED
+    wide = tensor("float64", HostArena(512, 1024).outputs_at)
+    assert told(wide, tensor()) is Outcome.WRONG_DTYPE, "which took the other's room"
+
+
+@pytest.mark.parametrize("spec", ["(T,T)", "[T,T]"])
+def test_an_output_of_another_kind_than_its_structure_says_is_a_lie(spec: str) -> None:
+    assert told(Output(value=1), Output(value=1), spec=spec) is Outcome.CHEATED
