@@ -14,12 +14,13 @@ from common.judge.lane.candidate import Candidate
 from common.judge.lane.ended import CandidateEnded, from_exit
 from common.judge.lane.receive import receive
 from common.judge.lane.spares import Spare
-from common.judge.protocol import Built, Collected, Done, Output, encode
+from common.judge.protocol import Built, Collected, Done, Loaded, Output, encode
 from common.judge.wire import send_frame
 from common.messages import Outcome
 from tests.check.helpers import STRICT, expect, written
 
 _NONCE = 1
+_HURRIED = JudgeSettings(load_seconds=0.2, call_seconds=0.2)
 
 
 def answering(frame: bytes) -> Candidate:
@@ -27,7 +28,7 @@ def answering(frame: bytes) -> Candidate:
     ours, theirs = socket.socketpair()
     send_frame(theirs, frame)
     spare = SimpleNamespace(work=ours, its=theirs, wait_readable=lambda deadline: None)
-    candidate = Candidate(cast(Spare, spare), JudgeSettings(), lambda extension: Built())
+    candidate = Candidate(cast(Spare, spare), _HURRIED, lambda extension: Built())
     candidate.arena = HostArena(512, 512)
     return candidate
 
@@ -56,6 +57,14 @@ def test_a_span_that_is_no_number_of_seconds_ends_the_candidate(span: float, mon
     with pytest.raises(CandidateEnded, match="by its own clock") as caught:
         answering(done(1, span)).call({})
     assert caught.value.outcome is Outcome.CHEATED
+
+
+@pytest.mark.parametrize("asked", ["load", "call"])
+def test_a_process_that_does_not_read_ends_in_time(asked: str) -> None:
+    candidate, much = answering(encode(Loaded())), "x" * (1 << 22)
+    with pytest.raises(CandidateEnded) as caught:
+        candidate.load(much, {}, "fp32") if asked == "load" else candidate.call({"v": much})
+    assert caught.value.outcome is Outcome.TIMEOUT
 
 
 @pytest.mark.parametrize("number", range(1, 65))

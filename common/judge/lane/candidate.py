@@ -177,13 +177,13 @@ class Candidate:
         step = type(order).__name__.lower()
         with self._judged(step):
             deadline = time.monotonic() + seconds
-            send_frame(self._spare.work, encode(order), fds)
+            send_frame(self._spare.work, encode(order), fds, deadline=deadline)
             answer = self._hear(deadline)
             while isinstance(answer, Build):
                 began = time.monotonic()
                 built = self._builder(answer.extension)
                 deadline += time.monotonic() - began
-                send_frame(self._spare.work, encode(built))
+                send_frame(self._spare.work, encode(built), deadline=deadline)
                 answer = self._hear(deadline)
             return self._expected(answer, wanted, step)
 
