@@ -56,12 +56,16 @@ def command(program: str, log: str, target: Sequence[str]) -> list[str]:
 
 
 def parse(text: str) -> list[Launch]:
-    """The launches in ncu's text: its own lines, a header, a row of units, a row a launch. Empty where it has none."""
+    """The launches in ncu's text: its own lines, a header, a row of units, a row a launch. Empty where it has none, or
+    ends with the header, or is no table."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("==")]
     start = next((number for number, line in enumerate(lines) if line.startswith('"ID"')), None)
     if start is None:
         return []
-    units, *rows = csv.DictReader(lines[start:])
+    try:
+        units, *rows = csv.DictReader(lines[start:])
+    except (ValueError, csv.Error):
+        return []
     scale = _SECONDS.get((units.get(_TIME) or "").strip(), 1e-9)
     return [_launch(row, scale) for row in rows if row.get("Kernel Name")]
 

@@ -12,7 +12,7 @@ from common.messages.judgement import Feedback
 LIMIT = 3000
 """Characters of foreign text kept."""
 BEGIN, END = "<<<output", "output>>>"
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*\x07")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 _PATH = re.compile(r"(?:/[\w.+@-]+)+/([\w.+-]+)")
 _ERROR = re.compile(

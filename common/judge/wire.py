@@ -14,19 +14,30 @@ from typing import NoReturn
 
 HEADER = struct.Struct("<I")
 MAX_FDS = 4
+_LEAST_SECONDS = 1e-3
+"""With none a socket does not wait at all, and says so otherwise."""
 
 
 class FrameTooLarge(Exception):
     """The other side announced more bytes than it may send."""
 
 
-def send_frame(sock: socket.socket, payload: bytes, fds: tuple[int, ...] = ()) -> None:
-    """Blocks until all is written. BrokenPipeError where the other side is gone."""
+def send_frame(
+    sock: socket.socket, payload: bytes, fds: tuple[int, ...] = (), *, deadline: float | None = None
+) -> None:
+    """Blocks until all is written. BrokenPipeError where the other side is gone, TimeoutError where it has not read
+    enough by `deadline` (monotonic)."""
     data = memoryview(HEADER.pack(len(payload)) + payload)
-    if fds:
-        sent = socket.send_fds(sock, [data], list(fds))
-        data = data[sent:]
-    sock.sendall(data)
+    if deadline is not None:
+        sock.settimeout(max(_LEAST_SECONDS, deadline - time.monotonic()))
+    try:
+        if fds:
+            sent = socket.send_fds(sock, [data], list(fds))
+            data = data[sent:]
+        sock.sendall(data)
+    finally:
+        if deadline is not None:
+            sock.settimeout(None)
 
 
 def recv_frame(sock: socket.socket, limit: int, deadline: float | None = None) -> bytes:

@@ -84,6 +84,11 @@ def test_of_much_that_was_said_the_marked_and_the_last_lines_are_told() -> None:
 
 def test_a_header_without_launches_is_none() -> None:
     assert counters.parse(RAW.split('"0","41"')[0]) == []
+    assert counters.parse('"ID","Kernel Name"\n') == [], "nor one without its units, where ncu was ended"
+
+
+def test_a_table_that_is_none_has_no_launches() -> None:
+    assert counters.parse(f'"ID","Kernel Name"\n"",""\n"0","{"x" * (1 << 18)}"\n') == []
 
 
 @pytest.mark.parametrize(("forward", "code"), [("return x * self.weight", 0), ("return undefined(x)", 1)])

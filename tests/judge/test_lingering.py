@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -27,6 +28,27 @@ class Asked(Filler):
     def held_up(self) -> float:
         self.times += 1
         return 10 * HELD_UP if self.busy() else 1.0
+
+
+class OnAGpu(Filler):
+    """Whose products take so many seconds each by a clock of its own, the last of them for ever."""
+
+    def __init__(self, products: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.products, self.now = products, 0.0
+        clock = SimpleNamespace(perf_counter=lambda: self.now)
+        monkeypatch.setattr("common.judge.lane.filler.time", clock)
+        monkeypatch.setattr(torch, "randn", lambda *size, **options: torch.zeros(1))
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+        super().__init__(torch.device("cuda"))
+
+    def _multiply(self, times: int) -> None:
+        self.now += self.products.pop(0) if len(self.products) > 1 else self.products[0]
+
+
+@pytest.mark.parametrize("first", [2e-3, 0.3])
+def test_the_first_product_of_a_process_tells_nothing(first: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert OnAGpu([first, 2e-4], monkeypatch).held_up() == pytest.approx(1.0)
+    assert OnAGpu([first, 2e-4, 2e-3, 2e-4], monkeypatch).held_up() == pytest.approx(10.0)
 
 
 class Killable:

@@ -13,10 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from common.devices import Device
 from common.judge import JudgeSettings
+from common.judge.check import Returned
 from common.judge.lane.arena import HostArena
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.parcel import inline, input_bytes, output_bytes, parcel
+from common.judge.lane.receive import Received
 from common.judge.lane.series import MOST, series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.sizing import Sizing
@@ -172,6 +174,24 @@ async def test_only_short_calls_are_preceded_by_one_that_warms_caches(
             assert ("warm" in timing.record()["spent"]) is any(warmed)
 
 
+@pytest.mark.parametrize("late", ["reference", "candidate"])
+async def test_a_reference_that_was_launched_late_was_disturbed(
+    judge_settings: JudgeSettings, device: Device, late: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A candidate could be late whenever it likes."""
+    untouched = Candidate.call
+    monkeypatch.setattr("common.judge.lane.turn.disturbed", lambda waited, seconds: False)
+    async with bench_for(judge_settings) as bench:
+        with windows_of(bench, device, MANY, changing(-9, "pass"), 4) as timing:
+            side = timing._reference if late == "reference" else timing._candidate
+
+            def call(called: Candidate, *args: Any, **options: Any) -> Any:
+                return untouched(called, *args, **options)._replace(ahead=called is not side)
+
+            monkeypatch.setattr(Candidate, "call", call)
+            assert timing._block(1).disturbed is (late == "reference")
+
+
 async def test_the_path_of_a_window_is_one_of_as_many_empty_calls(
     judge_settings: JudgeSettings, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +269,16 @@ async def test_every_call_of_a_timed_series_is_checked(
                 timing._block(1)
             assert caught.value.outcome is Outcome.WRONG_VALUES
             assert caught.value.feedback.summary.startswith("in a timed call")
+
+
+async def test_a_task_whose_outputs_grow_is_rejected(judge_settings: JudgeSettings, device: Device) -> None:
+    """Nobody is to blame that there is no room for them."""
+    async with bench_for(judge_settings) as bench:
+        with timing_of(bench, device, MANY, changing(-9, "pass")) as timing:
+            larger = Received("T", [Returned(torch.empty(1 << 20, device="meta"))])
+            with pytest.raises(CandidateEnded) as caught:
+                timing._compare([timing._case(1)], [larger], [larger])
+            assert caught.value.outcome is Outcome.REJECTED_TASK
 
 
 class Asked(TorchDispatchMode):

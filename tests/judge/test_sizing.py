@@ -18,10 +18,11 @@ NEEDED = (512, 512)
 
 
 class Side:
-    """`room`: calls that can be launched ahead; 0 of one that waits for the device."""
+    """`room`: calls that can be launched ahead; 0 of one that waits for the device. `late`: windows before that."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, late: int = 0) -> None:
         self.room = room
+        self.late = late
         self.gates = room > 0
         self.arena: Any = None
         self.asked: list[int] = []
@@ -32,8 +33,8 @@ class Side:
 
     def call(self, first: Any, *, more: Any = (), thaw: bool = False, empty: bool = False) -> Answered:
         self.asked.append(1 + len(more))
-        self.gates = self.asked[-1] <= self.room
-        return Answered(cast(Any, None), 1e-4 if empty else 3e-4)
+        ahead = not self.gates or (len(self.asked) > self.late and self.asked[-1] <= self.room)
+        return Answered(cast(Any, None), 1e-4 if empty else 3e-4, ahead=ahead)
 
     def freeze(self) -> None:
         return
@@ -66,4 +67,17 @@ def test_a_call_is_timed_without_the_path() -> None:
     side = Side(1000)
     side.share(HostArena(*NEEDED))
     assert sizing(side).alone(cast(Candidate, side)) == pytest.approx(2e-4)
-    assert side.asked == [1] * 6
+    assert side.asked == [1] * 7, "after one that tells whether it is launched ahead"
+
+
+@pytest.mark.parametrize(("room", "late", "gates"), [(1000, 0, True), (1000, 1, True), (1000, 2, False), (0, 0, False)])
+@pytest.mark.parametrize("before", [True, False])
+def test_only_a_side_that_waits_for_the_device_again_and_again_is_not_gated(
+    room: int, late: int, gates: bool, before: bool
+) -> None:
+    """Whatever it was in a former measurement."""
+    side = Side(room, late)
+    side.share(HostArena(*NEEDED))
+    side.gates = before
+    sizing(side).alone(cast(Candidate, side))
+    assert side.gates is gates

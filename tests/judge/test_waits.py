@@ -9,12 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from common.devices import Device
-from common.judge import Artefact, Judge
+from common.judge import Artefact, Judge, JudgeSettings
+from common.judge.lane.candidate import Candidate
+from common.judge.lane.spares import Spare
 from common.judge.lane.waits import GRACE_SECONDS, Waits, disturbed
+from common.judge.protocol import Built
 from common.messages import Outcome, TaskSource
 from tests.judge.sources import EAGER, TASK
 
@@ -67,6 +72,22 @@ async def test_what_the_judge_takes_counts_only_where_it_is_in_the_way(
         pass
     (tmp_path / "2/task/2/schedstat").write_text("0 20000000 0")
     assert waits.since() == pytest.approx(waited)
+
+
+@pytest.mark.parametrize(("cores", "apart", "beside"), [
+    ((0,), True, True), ((0, 1), True, False), ((0, 1), False, True),
+])
+async def test_on_a_gpu_the_judge_is_in_the_way_where_there_is_one_core(
+    cores: tuple[int, ...], apart: bool, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The side waits for the device without sleep while the judge copies."""
+    asked: list[bool] = []
+    monkeypatch.setattr("common.judge.lane.candidate.Waits", lambda warden, *, beside: asked.append(beside))
+    spare = SimpleNamespace(warden=1, spec=SimpleNamespace(cores=cores))
+    side = Candidate(cast(Spare, spare), JudgeSettings(), lambda extension: Built())
+    side.arena = SimpleNamespace(apart=apart)
+    side.waits()
+    assert asked == [beside]
 
 
 async def test_a_figure_from_a_busy_core_says_so(judge: Judge, device: Device) -> None:

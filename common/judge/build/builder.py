@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from common.judge.faults import JudgeFault
 from common.judge.protocol import Built, Extension
 
 _MODULE, _ERROR, _NAMES = "module.so", "error.txt", "names.txt"
+_NAME_BYTES, _COMMAND_BYTES, _WORD_BYTES = 255, 100_000, 16
+"""What Linux takes for a file's name, for a command line (at least 128 KiB) and beside each word of it."""
 
 
 class BuildStopped(Exception):
@@ -53,21 +56,27 @@ class Builder:
             result = self._compile(wanted, folder)
             if result.timed_out:
                 return Built(error=f"the compiler was stopped: {result.text}")
-            _clear(folder, keep=_MODULE)
-            if result.code:
-                (folder / _ERROR).write_text(result.text)
-            return self._store.keep(key, folder)
+            return self._store.keep(key, self._found(result, folder / _MODULE))
         finally:
-            if folder.exists():
-                self._store.discard(folder)
+            self._store.discard(folder)
             if not wanted.with_cuda:
                 self._lean.precompile(wanted.cflags)
+
+    def _found(self, result: Ran, module: Path) -> Path:
+        """A folder with the module, or with the text where there is none. Of what else a compiler left nothing is kept:
+        its flags can make it run anything, and a link would lead this process out of its sandbox."""
+        kept = self._store.workspace()
+        if not result.code and module.is_file() and not module.is_symlink():
+            module.rename(kept / _MODULE).chmod(0o644)
+        else:
+            (kept / _ERROR).write_text(result.text or "the compiler wrote no module and said nothing")
+        return kept
 
     def _compile(self, wanted: Extension, folder: Path) -> Ran:
         for name, text in wanted.files.items():
             (folder / name).write_text(text)
         objects = {source: f"{index}.o" for index, source in enumerate(wanted.sources)}
-        with ThreadPoolExecutor(max(1, len(objects))) as pool:
+        with ThreadPoolExecutor() as pool:  # how many compilers run at once is settled by `Compilers`
             runs = list(pool.map(lambda pair: self._compile_one(wanted, folder, *pair), objects.items()))
         for ran in runs:
             if ran.code:
@@ -96,7 +105,7 @@ class Builder:
             (folder / f"{name}.h").write_text(text)
             self._run(commands.preprocess(self._tools, f"{name}.h", f"{name}.txt"), folder)
         whole, lean = ((folder / f"{name}.txt").read_text(errors="replace") for name in texts)
-        _clear(folder, keep="")
+        _clear(folder)
         (folder / _NAMES).write_text(headers.vocabulary(whole, lean))
         return folder
 
@@ -112,9 +121,16 @@ class Builder:
 def _refused(wanted: Extension, tools: Toolchain) -> str | None:
     if any("/" in name or name in ("", ".", "..", _MODULE, _ERROR) for name in wanted.files):
         return "a source file's name may not contain a folder"
+    if any("\0" in name or name.startswith(("-", "@")) or len(name.encode()) > _NAME_BYTES for name in wanted.files):
+        return "a source file's name is none, or reads as a flag"
+    if any(name not in wanted.files for name in wanted.sources):
+        return "a source is not among the files"
     if not wanted.name.isidentifier():
         return f"{wanted.name!r} is no name for a Python module"
-    words = [word for flag in (*wanted.cflags, *wanted.cuda_cflags, *wanted.ldflags) for word in flag.split()]
+    flags = *wanted.cflags, *wanted.cuda_cflags, *wanted.ldflags
+    if any("\0" in flag for flag in flags) or _command_bytes((wanted.name, *flags, *wanted.sources)) > _COMMAND_BYTES:
+        return "no command line holds these flags and sources"
+    words = [word for flag in flags for word in flag.split()]
     if any(word.startswith(("-fplugin", "-o", "@", "-B", "-wrapper")) for word in words):
         return "a flag asks the compiler to run or write something else"
     if wanted.with_cuda and not tools.nvcc:
@@ -122,10 +138,13 @@ def _refused(wanted: Extension, tools: Toolchain) -> str | None:
     return None
 
 
-def _clear(folder: Path, keep: str) -> None:
+def _command_bytes(words: Iterable[str]) -> int:
+    return sum(len(word.encode()) + _WORD_BYTES for word in words)
+
+
+def _clear(folder: Path) -> None:
     for file in folder.iterdir():
-        if file.name != keep and file.is_file():
-            file.unlink()
+        file.unlink()
 
 
 def _read(folder: Path) -> Built:

@@ -98,6 +98,8 @@ def _form(expected: Expected, index: int, got: Returned) -> Finding | None:
     if value.shape != eager.shape:
         what = f"{ours} has shape {tuple(value.shape)}, the task's is {tuple(eager.shape)}"
         return _finding(Outcome.WRONG_SHAPE, expected, index, what)
+    if value.is_meta:
+        return _finding(Outcome.CHEATED, expected, index, f"{ours} is said to have no room, and the task's own has it")
     if got.device and got.device != expected.device.type:
         what = f"{ours} is on {got.device}, the task's is on {expected.device.type}"
         return _finding(Outcome.RUNTIME_ERROR, expected, index, what)

@@ -1,6 +1,7 @@
 """A candidate's process as the judge drives it: load, build the model, call. What goes wrong becomes an outcome."""
 from __future__ import annotations
 
+import math
 import secrets
 import signal
 import time
@@ -74,7 +75,8 @@ class Candidate:
         self._builder = builder
         self.arena: Any = None
         self.gates = True
-        """Whether its timed calls are launched behind a gate; not those that wait for the device themselves."""
+        """Whether its timed calls are launched behind a gate; not those that wait for the device themselves
+        (`sizing.py`)."""
         self.own_code = False
         """Whether it has code of its own, once a model was made."""
 
@@ -149,16 +151,17 @@ class Candidate:
             clocked = Clocked(self._spare, self.arena, self._answer, ready or _nothing, deadline)
             if gate:
                 answered = clocked.gated(order)
-                self.gates = answered.ahead
             else:
                 answered = clocked.paced(order) if paced else clocked.whole(order, thaw=thaw)
             if answered.done.nonce != nonce or len(answered.done.more) != len(more):
                 raise out_of_line("an answer to another call than the one under way")
+            if not math.isfinite(answered.done.span):
+                raise out_of_line(f"a call of {answered.done.span} seconds by its own clock")
             return answered
 
     def waits(self) -> Waits:
         """A count of how long its threads stand ready while others have their cores."""
-        return Waits(self._spare.warden, beside=not self.arena.apart)
+        return Waits(self._spare.warden, beside=not self.arena.apart or len(self._spare.spec.cores) == 1)
 
     def freeze(self) -> None:
         with self._judged("freeze"):
@@ -174,13 +177,13 @@ class Candidate:
         step = type(order).__name__.lower()
         with self._judged(step):
             deadline = time.monotonic() + seconds
-            send_frame(self._spare.work, encode(order), fds)
+            send_frame(self._spare.work, encode(order), fds, deadline=deadline)
             answer = self._hear(deadline)
             while isinstance(answer, Build):
                 began = time.monotonic()
                 built = self._builder(answer.extension)
                 deadline += time.monotonic() - began
-                send_frame(self._spare.work, encode(built))
+                send_frame(self._spare.work, encode(built), deadline=deadline)
                 answer = self._hear(deadline)
             return self._expected(answer, wanted, step)
 
@@ -189,7 +192,11 @@ class Candidate:
 
     def _hear(self, deadline: float) -> Any:
         self._spare.wait_readable(deadline)
-        return answer_decoder.decode(recv_frame(self._spare.work, FRAME_LIMIT, deadline))
+        frame = recv_frame(self._spare.work, FRAME_LIMIT, deadline)
+        try:
+            return answer_decoder.decode(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise out_of_line(f"a frame that is none: {error}") from None
 
     def _expected(self, answer: Any, wanted: Any, step: str) -> Any:
         if isinstance(answer, Failed):
@@ -220,8 +227,6 @@ class Candidate:
             raise self._ended(step) from None
         except FrameTooLarge as error:
             raise out_of_line(str(error)) from None
-        except msgspec.MsgspecError as error:
-            raise out_of_line(f"a frame that is none: {error}") from None
 
 
 __all__ = ["Answered", "Candidate", "CandidateEnded"]

@@ -45,7 +45,7 @@ class Clocked:
         self._arena.deliver()
         if thaw:
             self._spare.thaw()
-        send_frame(self._spare.work, order)
+        self._send(order)
         done = self._hear(self._deadline, Done)
         self._arena.take()
         return Answered(done, time.perf_counter() - started)
@@ -58,11 +58,11 @@ class Clocked:
         it would have to do on the device, in turn with those copies.
         """
         self._spare.thaw()
-        send_frame(self._spare.work, order)
+        self._send(order)
         self._hear(self._deadline, Prepared)
         before = self._deliver()
         started = time.perf_counter()
-        send_frame(self._spare.work, _GO)
+        self._send(_GO)
         return self._over(started, before)
 
     def gated(self, order: bytes) -> Answered:
@@ -74,7 +74,7 @@ class Clocked:
         """
         began = time.perf_counter()
         self._spare.thaw()
-        send_frame(self._spare.work, order)
+        self._send(order)
         ahead = self._launched()
         launch = time.perf_counter() - began
         before = self._deliver()
@@ -82,6 +82,9 @@ class Clocked:
         self._arena.open()
         self._hear(self._deadline, Prepared)
         return self._over(started, before)._replace(launch=launch, ahead=ahead)
+
+    def _send(self, frame: bytes) -> None:
+        send_frame(self._spare.work, frame, deadline=self._deadline)
 
     def _launched(self) -> bool:
         """Whether there is an answer in time; a call that failed has one as well."""

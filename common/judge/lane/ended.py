@@ -56,13 +56,18 @@ def from_exit(status: int, step: str, out_of_memory: bool, log: str) -> Candidat
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         return CandidateEnded(Outcome.RUNTIME_ERROR, Feedback(
-            summary=f"the process died of {signal.Signals(number).name} {_where(step)}", message=log,
+            summary=f"the process died of {_name(number)} {_where(step)}", message=log,
             cause=_SIGNALS.get(number, ""),
         ))
     return CandidateEnded(Outcome.RUNTIME_ERROR, Feedback(
         summary=f"the process exited with code {os.WEXITSTATUS(status)} {_where(step)}", message=log,
         cause="a candidate returns from forward; it must not end its process",
     ))
+
+
+def _name(number: int) -> str:
+    """Most real-time signals have none."""
+    return next((known.name for known in signal.Signals if known == number), f"signal {number}")
 
 
 _SIGNALS: dict[int, str] = {

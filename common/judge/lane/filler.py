@@ -36,6 +36,8 @@ class Filler:
         if device.type == "cuda":
             self._factor = torch.randn(_SIZE, _SIZE, device=device, dtype=torch.bfloat16)
             self._product = torch.empty_like(self._factor)
+            self._multiply(1)  # the first of all loads its library, which would read as a device held up
+            torch.cuda.synchronize(device)
 
     def run(self, seconds: float = _SECONDS) -> None:
         """A few milliseconds of matrix products."""

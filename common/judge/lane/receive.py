@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from common.judge.check import Expected, Returned
+from common.judge.check.structure import same_structure
 from common.judge.lane.arena import Kept
 from common.judge.lane.ended import out_of_line
 from common.judge.protocol import Done, Output, Result
@@ -33,7 +34,7 @@ def _received(kept: Kept, result: Done | Result, expected: Expected) -> Received
         outputs = [_returned(kept, output) for output in result.outputs]
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise out_of_line(f"an output described as what it is not: {error}") from None
-    if result.spec == expected.spec:
+    if same_structure(result.spec, expected.spec):
         for output, eager in zip(outputs, expected.eager, strict=False):
             if isinstance(output.value, torch.Tensor) != isinstance(eager, torch.Tensor):
                 raise out_of_line("an output that is not of the kind its structure says")

@@ -1,4 +1,5 @@
-"""How many calls a window holds: what both sides' calls take is asked of them, and whether so many can be launched."""
+"""How many calls a window holds: what both sides' calls take is asked of them, and whether so many, or any, can be
+launched ahead of the device."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -8,10 +9,14 @@ from typing import Any
 
 import torch
 
-from common.judge.lane.candidate import Candidate
+from common.judge.lane.candidate import Answered, Candidate
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.parcel import parcel
 from common.judge.lane.series import FEWER
+
+_TRIES = 2
+"""Calls that must all wait for the device before a side's calls are taken to do so: a single one may have been held up,
+or have done what is done only once, as capturing a graph."""
 
 
 class Sizing:
@@ -27,13 +32,20 @@ class Sizing:
         self._device = device
 
     def alone(self, side: Candidate) -> float:
-        """About how many seconds one call takes without the path; negative where the path's own noise is longer."""
+        """About how many seconds one call takes without the path; negative where the path's own noise is longer. From
+        here on the side's calls are launched behind a gate, or not."""
+        side.gates = True
+        side.gates = any(self._one(side).ahead for _ in range(_TRIES))
         seconds: dict[bool, list[float]] = {True: [], False: []}
         for empty in (False, True) * 3:
-            with self._blamed(side):
-                seconds[empty].append(side.call(side.arena.give(self._inputs), thaw=True, empty=empty).seconds)
-                side.freeze()
+            seconds[empty].append(self._one(side, empty=empty).seconds)
         return median(seconds[False]) - median(seconds[True])
+
+    def _one(self, side: Candidate, *, empty: bool = False) -> Answered:
+        with self._blamed(side):
+            answered = side.call(side.arena.give(self._inputs), thaw=True, empty=empty)
+            side.freeze()
+        return answered
 
     def lengthen(self, calls: int, needed: tuple[int, int]) -> int:
         """Give both sides room for as many calls as are asked for, or can be launched ahead of the device, each of
@@ -56,7 +68,6 @@ class Sizing:
             return True
         first, *more = side.arena.give_all(parcel([self._inputs] * calls, self._device))
         with self._blamed(side):
-            side.call(first, more=more, thaw=True)
+            answered = side.call(first, more=more, thaw=True)
             side.freeze()
-        fits, side.gates = side.gates, True
-        return fits
+        return answered.ahead

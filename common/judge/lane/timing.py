@@ -47,7 +47,7 @@ from common.judge.lane.series import series_length
 from common.judge.lane.serve import Bench
 from common.judge.lane.sizing import Sizing
 from common.judge.lane.spent import Spent
-from common.judge.lane.tasks import KnownTask
+from common.judge.lane.tasks import KnownTask, rejected
 from common.judge.lane.turn import Timer, Turn
 from common.judge.protocol import Kernel
 from common.judge.tree import pack
@@ -219,7 +219,10 @@ class Timing:
         return nullcontext() if side is self._candidate else ours()
 
     def _compare(self, cases: list[Case], candidate: list[Received], reference: list[Received]) -> None:
-        """Each timed output against the reference's own on the same inputs, by the task's error scale."""
+        """Each timed output against the reference's own on the same inputs, by the task's error scale. CandidateEnded
+        (`rejected_task`) where the reference's had no room: that is made for outputs of the first inputs' sizes."""
+        if any(isinstance(o.value, torch.Tensor) and o.value.is_meta for call in reference for o in call.outputs):
+            raise rejected("how large its outputs are depends on the values of its inputs")
         for call in doubtful(self.expected, reference, candidate, self._known.policy):
             eager = tuple(output.value for output in reference[call].outputs)
             finding = compare(self._expect(cases[call], eager), *candidate[call], self._known.policy)

@@ -34,8 +34,8 @@ LONG = 5e-3
 
 class Turn(NamedTuple):
     """One side's timed series: seconds a call by the judge's clock, around it, by its own clock, and to launch it where
-    that is not in them; what each call returned, whether it had to wait for its cores, and the device's clocks before
-    and after where they are read."""
+    that is not in them; what each call returned, whether it had to wait for its cores or was launched too late, and the
+    device's clocks before and after where they are read."""
 
     seconds: float
     around: float
@@ -86,7 +86,8 @@ class Timer:
         path = [self._path(side, first, more) for _ in range(_EMPTY_CALLS)]
         return Turn(
             seconds=answered.seconds / calls, around=answered.around / calls, span=answered.done.span / calls,
-            launch=answered.launch / calls, results=results, disturbed=disturbed(waited, answered.seconds),
+            launch=answered.launch / calls, results=results,
+            disturbed=disturbed(waited, answered.seconds) or not answered.ahead,
             window=Window(clocks, after) if clocks and after else None, path=path,
         )
 

@@ -21,8 +21,9 @@ class Waits:
     """What the threads of the processes below a warden have waited for others, since the last question."""
 
     def __init__(self, warden: int, *, beside: bool = True, proc: Path = PROC) -> None:
-        """`beside`: whether the judge takes the side's cores while that is ready to run. Not on a GPU: there the side
-        sleeps while the judge copies, and the judge watches from another core while the side runs."""
+        """`beside`: whether the judge takes the side's cores while that is ready to run. Not on a GPU where there are
+        several: there the side waits for the device on one while the judge copies, and the judge watches from another
+        while the side runs."""
         self._warden = warden
         self._beside = beside
         self._proc = proc
