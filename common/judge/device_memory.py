@@ -61,12 +61,14 @@ class DeviceMemory:
         """At least `size` bytes on a device, and their descriptor, the caller's to close."""
         torch.cuda.synchronize(index)  # the driver calls below need the context that torch makes at first use
         size = -(-size // _granularity(index)) * _granularity(index)
-        handle, descriptor = c_uint64(), c_int()
+        handle, descriptor = c_uint64(), c_int(-1)
         _call("cuMemCreate", byref(handle), c_size_t(size), byref(_properties(index)), c_uint64(0))
         try:
             _call("cuMemExportToShareableHandle", byref(descriptor), handle, c_int(_FILE_DESCRIPTOR), c_uint64(0))
             return cls(handle.value, size, index), descriptor.value
         except BaseException:
+            if descriptor.value >= 0:
+                os.close(descriptor.value)
             _call("cuMemRelease", handle)
             raise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.judge.attribution import bare, is_library_only, own_share
+from common.judge.attribution import bare, is_library_only, own_share, words_of
 from common.judge.child.trace import read
 from common.judge.protocol import Kernel
 
@@ -91,3 +91,13 @@ print(*sorted(set(sys.modules) - before))
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_words_are_those_outside_of_comments() -> None:
+    source = "one /* two */ three // four\n# five\n#define six\nseven /* eight"
+    assert words_of(source) == {"one", "three", "define", "six", "seven", "eight"}
+
+
+def test_comments_that_never_end_are_passed_over_at_once() -> None:
+    """A square of their number would be hours."""
+    assert words_of("/* a " * 2_000_000) == {"a"}

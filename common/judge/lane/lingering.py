@@ -15,9 +15,10 @@ from common.messages.judgement import Feedback, Outcome
 
 HELD_UP = 4.0
 """Times as long as the fastest: clocks differ by less than 2, a context's turn is some ten products long. A busy host
-may hold up one now and then, but not one every few milliseconds for as long as a second."""
-_BEFORE_SECONDS, _PATIENCE_SECONDS, _TEARDOWN_SECONDS = 0.5, 1.0, 10.0
-"""A process that ends, or one that prepares for the next candidate, is at work for a moment."""
+may hold up one now and then, but not one every few milliseconds for long."""
+_BEFORE_SECONDS, _PATIENCE_SECONDS, _TEARDOWN_SECONDS = 0.5, 2.0, 2.0
+"""A process that ends, or one that prepares for the next candidate, is at work for a moment. The shorter the last, the
+seldomer is load of others' that just then comes to its end taken for the candidate's."""
 
 
 class Lingering:

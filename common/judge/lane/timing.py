@@ -164,9 +164,10 @@ class Timing:
         if compare(self.expected, *returned, self._known.policy):
             raise JudgeFault("the reference's process and the judge disagree about the task's own result")
         if self._known.device.type == "cuda":
-            sizing = Sizing(tuple(alone), self._blamed, inputs, self._known.device)
+            sides = self._reference, self._candidate  # what the driver cannot do is not found out with the candidate
+            sizing = Sizing(sides, self._blamed, inputs, self._known.device)
             with self._spent.on("size"):
-                alone = {side: sizing.alone(side) for side in alone}
+                alone = {side: sizing.alone(side) for side in sides}
             free, _ = torch.cuda.mem_get_info(self._known.device)
             wanted = series_length(min(alone.values()), max(alone.values()), sum(needed), free)
             with self._spent.on("lengthen"):
