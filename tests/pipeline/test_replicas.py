@@ -51,7 +51,7 @@ FORKED_AT = 100
 
 
 @pytest.fixture(scope="module")
-def generator(nats_server: Server) -> Iterator[None]:
+def generator(nats_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One generator service. To compute 200 tokens is worth a running request, by settings."""
     settings = nats_server.settings
     env = {
@@ -59,10 +59,12 @@ def generator(nats_server: Server) -> Iterator[None]:
         "SPECGEN_GENERATOR_METRICS_SECONDS": "0.1", "SPECGEN_GENERATOR_COMPUTE_SECONDS_PER_TOKEN": "0.001",
         "SPECGEN_GENERATOR_RUNNING_SECONDS": "0.2", "SPECGEN_GENERATOR_REPLICA_SECONDS": "0.5", "SPECGEN_LOG": "error",
     }
-    process = subprocess.Popen([sys.executable, "-m", "generator"], env=env)
-    yield
-    process.terminate()
-    assert process.wait(30) == 0
+    said = tmp_path_factory.mktemp("generator") / "stderr"
+    with said.open("w") as stderr:
+        process = subprocess.Popen([sys.executable, "-m", "generator"], env=env, stderr=stderr)
+        yield
+        process.terminate()
+        assert process.wait(30) == 0, said.read_text()
 
 
 @pytest.fixture(scope="module")
