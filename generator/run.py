@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from common.background import Background, background
+from common.background import background
 from common.bus import Bus
 from common.errors import UsageError
 from common.logs import get_logger
@@ -43,7 +43,7 @@ async def _drive(bus: Bus, settings: GeneratorSettings, submitted: RunSubmitted,
         inbox = Inbox()
         for patterns in (("cmd.{}.>",), ("res.validate.{}.>", "res.profile.{}.>"), ("ops.*.attempt.revoked",)):
             tasks.start(_read(bus, inbox, tuple(f"{PREFIX}.{p.format(submitted.run)}" for p in patterns)))
-        await _Run(bus, settings, submitted, run_log, inbox).drive(tasks)
+        await _Run(bus, settings, submitted, run_log, inbox).drive()
 
 
 async def _read(bus: Bus, inbox: Inbox, patterns: tuple[str, ...]) -> None:
@@ -64,12 +64,12 @@ class _Run:
         self._state = run_log.state
         self._inbox = inbox
 
-    async def drive(self, tasks: Background) -> None:
+    async def drive(self) -> None:
         """A failure of the endpoint or of the task ends the run with the reason; the service goes on."""
-        async with Replicas(self._submitted.llm, self._settings, self._state.run) as replicas:
+        async with Replicas(self._submitted.llm, self._settings, self._state.run) as replicas, background() as looking:
             end = await self._probe(replicas)
             if end is None:
-                tasks.start(replicas.look_after(self._bus, self._state.run))
+                looking.start(replicas.look_after(self._bus, self._state.run))
             await self._start(replicas.model)
             end = end or await self._iterations(replicas)
         await self._close_open(end)
