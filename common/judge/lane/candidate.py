@@ -89,7 +89,9 @@ class Candidate:
             hung = self._spare.spec.role == "cuda"
             raise JudgeFault("a spare was not ready in time", quarantine=hung) from None
         except (EOFError, ConnectionError):
-            raise JudgeFault(f"a spare died before it was ready: {self._spare.read_log()[-500:]}") from None
+            self._spare.await_exit(_GOODBYE_SECONDS)
+            fault = ProcessUnusable if self._spare.lost else JudgeFault
+            raise fault(f"a spare died before it was ready: {self._spare.read_log()[-500:]}") from None
         if not isinstance(answer, Ready):
             raise JudgeFault(f"a spare answered {answer} instead of being ready")
         return answer.seconds
