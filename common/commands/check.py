@@ -16,7 +16,7 @@ from common.messages import Judgement, Outcome, Stage, TaskSource
 from common.report.evidence import against_compiled
 from common.settings import load, refuse_unknown
 from common.task import PRECISIONS, read_source, read_task
-from common.worker.attempt import with_compiling
+from common.worker.attempt import added, with_compiling
 
 NAME = "check"
 HELP = "judge one kernel against a task: right or wrong, and how fast"
@@ -99,7 +99,6 @@ def text(checked: Checked) -> str:
         )
     if compiled := last.record.get("compile_baseline"):
         lines.append(against_compiled(compiled))
-    both = [checked.verdict, *([checked.profile] if checked.profile else [])]
-    steps = {step: sum(one.seconds.get(step, 0.0) for one in both) for judged in both for step in judged.seconds}
+    steps = added(checked.verdict.seconds, checked.profile.seconds if checked.profile else {})
     lines.append("seconds: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps.items()))
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.bus import Bus
 from common.commands.client import run_name, with_bus
-from common.commands.folder import make_folder
+from common.folder import make_folder
 from common.messages import Message
 from common.report import events as event_file
 from common.report.events import collect
@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(folder: Path, events: list[Message]) -> Path:
-    write_folder(make_folder(folder, "--out"), events)
+    write_folder(make_folder(folder, "name another folder with --out"), events)
     return folder / "report.md"

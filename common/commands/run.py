@@ -23,9 +23,9 @@ from common.commands.arguments import (
 )
 from common.commands.endpoint import require_answers, require_recording, start_replay
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
-from common.commands.folder import make_folder
 from common.devices import DeviceSettings, other_cores
 from common.errors import UsageError
+from common.folder import make_folder
 from common.logs import configure, get_logger
 from common.messages import CancelRun, Llm, RunSubmitted
 from common.pinned import pinned
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         require_recording(args.replay, args.rate)
     folder = (args.out or Path("runs") / submitted.run).absolute()
-    if any(make_folder(folder, "--out").iterdir()):
+    if any(make_folder(folder, "name another folder with --out").iterdir()):
         raise UsageError(f"{folder} is not empty: name another folder with --out")
     try:
         summary = asyncio.run(_interruptible(_run(args, submitted, folder)))

@@ -10,8 +10,8 @@ from common.background import end_all
 from common.bus import BusSettings
 from common.commands.arguments import check_process_arguments
 from common.commands.engine import add_engine_arguments, require_engine, start_engine
-from common.commands.folder import make_folder
 from common.errors import UsageError
+from common.folder import make_folder
 from common.logs import configure
 from common.settings import load, refuse_unknown
 from common.system import LocalSystem, is_up, local_system, make_plan
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("SPECGEN_BUS_URL names a server: `up` starts its own; unset it, or start single services")
     if args.engine:
         require_engine(args)
-    make_folder(Path(settings.state_dir), "--state")
+    make_folder(Path(settings.state_dir), "name another folder with --state")
     asyncio.run(_up(args, settings))
     return 0
 

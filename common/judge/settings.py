@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from common.errors import UsageError
+from common.folder import make_folder
 
 
 class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,15 +73,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def make_cache(self) -> None:
         """UsageError where it cannot be made, or not be written into."""
-        folder = self.cache_folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-        except OSError as error:
-            why = error.strerror
-        else:
-            why = None if os.access(folder, os.W_OK) else "no right to"
-        if why:
-            raise UsageError(f"cannot write into the judge's cache {folder}: {why}; SPECGEN_JUDGE_CACHE names another")
+        make_folder(self.cache_folder, "SPECGEN_JUDGE_CACHE names another", role="the judge's cache ", mode=0o755)
 
 
 def sandbox_off() -> bool:

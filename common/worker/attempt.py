@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 import msgspec
 
@@ -25,9 +25,12 @@ class AttemptFault(Exception):
 
 def with_compiling(judgement: Judgement, artefact: Artefact) -> Judgement:
     """The device's answer with the seconds of what went before, step by step."""
-    before, steps = artefact.seconds, judgement.seconds
-    both = {step: before.get(step, 0.0) + steps.get(step, 0.0) for step in {**before, **steps}}
-    return msgspec.structs.replace(judgement, seconds=both)
+    return msgspec.structs.replace(judgement, seconds=added(artefact.seconds, judgement.seconds))
+
+
+def added(*taken: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by step."""
+    return {step: sum(one.get(step, 0.0) for one in taken) for steps in taken for step in steps}
 
 
 class Attempt:

@@ -9,8 +9,10 @@ from common.judge.lane.spares import Spare
 from common.judge.protocol import Done, Ended, Go, Prepared, encode
 from common.judge.wire import send_frame
 
-LAUNCH_SECONDS = 0.25
+_LAUNCH_SECONDS = 0.25
 """For a series to be launched; it is over then, or waits for the device or for room among its launches."""
+_WATCHED_SECONDS = 0.25
+"""More than a window takes: from then on it is slept for the end."""
 _GO = encode(Go())
 Hear = Callable[[float, Any], Any]
 """The next answer before a deadline (TimeoutError), which has to be of this kind (CandidateEnded)."""
@@ -89,7 +91,7 @@ class Clocked:
     def _launched(self) -> bool:
         """Whether there is an answer in time; a call that failed has one as well."""
         try:
-            self._spare.wait_readable(min(self._deadline, time.monotonic() + LAUNCH_SECONDS))
+            self._spare.wait_readable(min(self._deadline, time.monotonic() + _LAUNCH_SECONDS))
         except TimeoutError:
             return False
         return True
@@ -103,7 +105,7 @@ class Clocked:
 
     def _over(self, started: float, before: float) -> Answered:
         """`before`: seconds of the judge's copies before the window."""
-        self._spare.watch(LAUNCH_SECONDS)
+        self._spare.watch(_WATCHED_SECONDS)
         self._hear(self._deadline, Ended)
         over = time.perf_counter()
         self._arena.take()

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist, median
 from typing import NamedTuple
 
@@ -49,16 +49,19 @@ class Pair(NamedTuple):
 
 
 def measure(
-    pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random, between: float = 0.0,
+    pairs: Sequence[Pair], empty: Sequence[float], confidence: float, rng: random.Random,
+    between: Callable[[float], float] = lambda seconds: 0.0,
 ) -> Measurement:
-    """The measurement over all pairs. `empty`, `between`: seconds. ValueError where there is no pair."""
+    """The measurement over all pairs. `empty`: seconds; `between`: seconds, of the candidate's time in seconds.
+    ValueError where there is no pair."""
     if not pairs:
         raise ValueError("no pair was timed")
     path = median(empty) if empty else 0.0
-    low, high = _interval(pairs, empty, confidence, rng, between)
+    seconds = median(net(pair.candidate, path) for pair in pairs)
+    low, high = _interval(pairs, empty, confidence, rng, between(seconds))
     return Measurement(
         speedup=_ratio(pairs, path), low=low, high=high, confidence=confidence, pairs=len(pairs),
-        candidate_ms=1e3 * median(net(pair.candidate, path) for pair in pairs),
+        candidate_ms=1e3 * seconds,
         reference_ms=1e3 * median(net(pair.reference, path) for pair in pairs),
     )
 

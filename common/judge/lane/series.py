@@ -12,8 +12,6 @@ WINDOW_SECONDS = 0.005
 SHORTEST = 5e-6
 """A kernel's least time, by its launch alone; what is measured below says nothing."""
 MOST = 200
-FEWER = 4
-"""So many times fewer where the device takes no more launches ahead (about a thousand), a call being several."""
 LONGEST_SECONDS = 0.1
 """Of the slower side's window."""
 ROOM = 10 << 30

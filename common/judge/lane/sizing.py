@@ -12,8 +12,9 @@ import torch
 from common.judge.lane.candidate import Answered, Candidate
 from common.judge.lane.device_arena import new_arena
 from common.judge.lane.parcel import parcel
-from common.judge.lane.series import FEWER
 
+_FEWER = 4
+"""So many times fewer calls where the device takes no more launches ahead (about a thousand), a call being several."""
 _TRIES = 2
 """Calls that must all wait for the device before a side's calls are taken to do so: a single one may have been held up,
 or have done what is done only once, as capturing a graph."""
@@ -58,7 +59,7 @@ class Sizing:
                     side.freeze()
             if all(self._launches(side, calls) for side in self._sides):
                 return calls
-            calls //= FEWER
+            calls //= _FEWER
         return 1
 
     def _launches(self, side: Candidate, calls: int) -> bool:

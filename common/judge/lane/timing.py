@@ -11,8 +11,9 @@ import dataclasses
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -115,7 +116,7 @@ class Timing:
             log.warning("profile.not_traced", reason=ended.feedback.summary)
             return ()
 
-    def _measure(self, between: float = 0.0) -> Measurement:
+    def _measure(self, between: Callable[[float], float] = lambda seconds: 0.0) -> Measurement:
         kept = self.blocks.kept()
         empty = [call.seconds for block in kept for call in block.reference_path]
         with self._spent.on("figure"):
@@ -124,9 +125,10 @@ class Timing:
 
     def _final(self) -> Measurement:
         """With what no further pair would have taken from the interval in it."""
-        seconds = 1e-3 * self._measure().candidate_ms
-        self._between = between(self._known.device.type, seconds)
-        return self._measure(self._between)
+        of_device = partial(between, self._known.device.type)
+        measured = self._measure(of_device)
+        self._between = of_device(1e-3 * measured.candidate_ms)
+        return measured
 
     def _agreed(self, measurement: Measurement) -> Measurement:
         """The measurement by the clock that counts. CandidateEnded (`cheated`) where the clocks contradict."""
