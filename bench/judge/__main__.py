@@ -5,11 +5,12 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ import msgspec
 import bench.judge
 from bench.side_by_side import work_off
 from bench.traces import default_files
-from bench.verdicts import TASKS, Recorded, read, sample
+from bench.verdicts import TASKS, Recorded, read
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
 from common.judge import Artefact, Judge, JudgeFault, JudgeSettings
@@ -50,44 +51,53 @@ def bundled(kind: str) -> list[Recorded]:
     return found
 
 
-class Ours:
-    """This project's judges with a cache of their own, empty at first. As the services do it on one device: validations
-    side by side, then the device for each timing alone."""
+def sample(recorded: Sequence[Recorded], count: int, each: int, seed: int) -> list[Recorded]:
+    """About `count` candidates, right and wrong ones as they come: `each` of any task drawn that has so many."""
+    rng, of_task = random.Random(seed), defaultdict[str, list[Recorded]](list)
+    for candidate in recorded:
+        of_task[candidate.task.name].append(candidate)
+    enough = sorted(name for name, there in of_task.items() if len(there) >= each)
+    drawn = rng.sample(enough, min(max(1, count // each), len(enough)))
+    return [candidate for name in drawn for candidate in rng.sample(of_task[name], each)]
 
-    def __init__(self, judges: Sequence[Judge], device: Device) -> None:
-        self._judges, self._device = judges, device
+
+class Ours:
+    """This project's judges with a cache of their own, empty at first. As the services' leases have it, whoever
+    validates or times has the device alone."""
+
+    def __init__(self, validators: Sequence[Judge], profiler: Judge, device: Device) -> None:
+        self._validators, self._profiler, self._device = validators, profiler, device
 
     async def run(self, candidates: Sequence[Recorded]) -> dict[str, Any]:
-        began = time.monotonic()
-        rows = [Row(candidate, self._device, began) for candidate in candidates]
+        began, lease = time.monotonic(), asyncio.Lock()
+        rows = [Row(candidate, self._device, lease, began) for candidate in candidates]
         waiting = deque(rows)
-        await asyncio.gather(*(work_off(judge, waiting, Row.validate) for judge in self._judges))
-        for row in rows:
-            if row.fault:
-                await row.validate(self._judges[0])
-            if row.right:
-                await row.profile(self._judges[0])
+        await asyncio.gather(*(work_off(judge, waiting, self._one) for judge in self._validators))
         return {"seconds": time.monotonic() - began, "rows": [row.told() for row in rows]}
+
+    async def _one(self, row: Row, judge: Judge) -> None:
+        await row.validate(judge)
+        if row.right:
+            await row.profile(self._profiler)
 
 
 class Row:
     """One candidate's way through the judges: what was found and how long each step took."""
 
-    def __init__(self, candidate: Recorded, device: Device, began: float) -> None:
-        self._candidate, self._device = candidate, device
+    def __init__(self, candidate: Recorded, device: Device, lease: asyncio.Lock, began: float) -> None:
+        self._candidate, self._device, self._lease = candidate, device, lease
         self._began = self._ended = began
         self._stages = dict[str, dict[str, float]]()
         self._artefact: Artefact | None = None
         self._last: Judgement | None = None
         self.fault = ""
-        """Of the judge itself, as when its neighbours leave it too little memory: it looks again once they are done."""
+        """Of the judge itself."""
 
     @property
     def right(self) -> bool:
         return self._last is not None and self._last.outcome is Outcome.PASSED
 
     async def validate(self, judge: Judge) -> None:
-        self.fault = ""
         with self._faults():
             queue, began = self._waited(), time.monotonic()
             artefact = await judge.compile(self._candidate.task, self._candidate.source)
@@ -97,7 +107,8 @@ class Row:
                 self._last = artefact
                 return
             self._artefact = artefact
-            self._last = await self._staged("validate", judge.validate(self._candidate.task, artefact, self._device))
+            work = judge.validate(self._candidate.task, artefact, self._device)
+            self._last = await self._staged("validate", work)
 
     async def profile(self, judge: Judge) -> None:
         assert self._artefact
@@ -115,9 +126,10 @@ class Row:
 
     async def _staged(self, name: str, work: Awaitable[Judgement]) -> Judgement:
         """The judgement; its seconds by step are noted, `other` is what no step names: the way there and back."""
-        queue, began = self._waited(), time.monotonic()
-        judgement = await work
-        self._ended = time.monotonic()
+        async with self._lease:
+            queue, began = self._waited(), time.monotonic()
+            judgement = await work
+            self._ended = time.monotonic()
         steps = judgement.seconds
         self._stages[name] = steps | {"queue": queue, "other": self._ended - began - sum(steps.values())}
         return judgement
@@ -172,8 +184,10 @@ async def compare(
     settings = msgspec.structs.replace(load("judge", JudgeSettings), cache=str(folder / "cache"))
     plain, until, result = Plain(folder, device.kind), time.monotonic() + seconds, dict[str, Any]()
     async with AsyncExitStack() as stack:
-        several = [await stack.enter_async_context(Judge(settings, device.kind)) for _ in range(judges)]
-        ours = Ours(several, device)
+        profiler, *validators = [
+            await stack.enter_async_context(Judge(settings, device.kind)) for _ in range(judges + 1)
+        ]
+        ours = Ours(validators, profiler, device)
         for name in ("cold", "warm"):
             if time.monotonic() < until:
                 result[name] = figures(await ours.run(candidates), await plain.run(candidates, until))
@@ -212,14 +226,16 @@ def main() -> int:
     parser.add_argument("--tasks", type=Path, nargs="+", help="the tasks they are for")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--count", type=int, default=6)
+    parser.add_argument("--each", type=int, default=1, help="of them for the same task, where they are recorded ones")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--judges", type=int, help="that validate side by side (default: 4 on a GPU, else 1)")
+    parser.add_argument("--judges", type=int, help="that compile and validate (default: 2 on a GPU, else 1)")
     parser.add_argument("--seconds", type=float, default=600.0, help="begin nothing after so long")
     args = parser.parse_args()
     configure("bench")
     try:
         if args.candidates:
-            found = sample(read(args.candidates, args.tasks or default_files(TASKS)), args.count, args.seed)
+            recorded = read(args.candidates, args.tasks or default_files(TASKS))
+            found = sample(recorded, args.count, args.each, args.seed)
         else:
             found = bundled(args.device)[: args.count]
         devices = discover(load("devices", DeviceSettings, kind=args.device))
@@ -227,7 +243,7 @@ def main() -> int:
         print(f"bench.judge: {error}", file=sys.stderr)
         return 2
     device = next(d for d in devices if Stage.PROFILE in d.stages)
-    judges = args.judges or (4 if args.device == "cuda" else 1)
+    judges = args.judges or (2 if args.device == "cuda" else 1)
     # In the checkout: a candidate has a /tmp of its own.
     home = Path(__file__).parents[2] / ".cache"
     home.mkdir(exist_ok=True)

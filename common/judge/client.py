@@ -26,6 +26,9 @@ from common.messages.judgement import Judgement
 log = get_logger()
 _PATIENT = {"OMP_WAIT_POLICY": "passive"}
 """The judge's own torch shares cores with services and compilers: threads that spin there take four times as long."""
+_SPARING = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+"""And its device's memory with candidates and whoever borrows it: a reference that is kept must not hold on to the
+large block that it was cut from."""
 _STOP_SECONDS = 10.0
 """How long a process may take to give up a request before it is killed."""
 
@@ -145,7 +148,7 @@ class Lane:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", f"common.judge.lane.{self._name}", *map(str, fds),
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=fds,
-                env=os.environ | cuda_environment() | bwrap.ALLOCATOR | _PATIENT,
+                env=os.environ | cuda_environment() | bwrap.ALLOCATOR | _PATIENT | _SPARING,
             )
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
         self._send(self._judge.setup())

@@ -16,6 +16,8 @@ import torch
 
 _PINNED, _FILE_DESCRIPTOR, _ON_DEVICE, _READ_WRITE, _RECOMMENDED = 1, 1, 1, 3, 1
 _OUT_OF_MEMORY = 2
+_HOARD = 1 << 30
+"""Freed bytes that torch may keep for one of a device's processes while others want memory."""
 
 
 class _Location(ctypes.Structure):
@@ -133,3 +135,10 @@ def wait_for(address: int, value: int) -> None:
 def forget_persisting_lines() -> None:
     """Lines of the L2 cache that a kernel asked to keep are ordinary again, for the whole device."""
     _call("cuCtxResetPersistingL2Cache")
+
+
+def give_back_unused(device: torch.device, most: int = _HOARD) -> None:
+    """Let the device's other processes have what freed tensors have left in torch's cache, if it is more than `most`
+    bytes."""
+    if device.type == "cuda" and torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device) > most:
+        torch.cuda.empty_cache()

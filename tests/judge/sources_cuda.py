@@ -23,6 +23,7 @@ ADD_TASK = _TASK.format(
     arguments="x, g", result="torch.softmax(x, dim=-1) * torch.sigmoid(g)",
     inputs="torch.randn(8192, 2048), torch.randn(8192, 2048)",
 )
+LARGE_TASK = ADD_TASK.replace("8192", "262144")
 MATMUL_TASK = _TASK.format(
     arguments="a, b", result="a @ b", inputs="torch.randn(512, 512), torch.randn(512, 512)",
 )

@@ -1,11 +1,13 @@
 """The judge's path on a GPU: right kernels, wrong ones, ones that break their context, and the clock."""
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 import pytest_asyncio
+import torch
 
 from common.devices import Device, DeviceSettings, discover
 from common.errors import UsageError
@@ -16,6 +18,7 @@ from tests.judge.sources_cuda import (
     CUDA,
     EAGER,
     ENDLESS,
+    LARGE_TASK,
     MATMUL_TASK,
     OUT_OF_BOUNDS,
     PRODUCTS,
@@ -182,3 +185,17 @@ async def test_work_on_a_side_stream_is_waited_for_and_counted(
     assert profile.outcome is Outcome.PASSED, profile.feedback
     assert profile.measurement is not None
     assert profile.measurement.speedup < 0.5
+
+
+async def test_an_idle_judge_leaves_the_device_its_memory(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
+    """References of 2 GiB outputs take several times as much."""
+    large = TaskSource(name="large", source=LARGE_TASK)
+    assert (await verdict(cuda_judge, rows, gpu, EAGER)).outcome is Outcome.PASSED
+    before, memory = torch.cuda.mem_get_info(gpu.index)
+    assert (await verdict(cuda_judge, large, gpu, EAGER)).outcome is Outcome.PASSED
+    for _ in range(100):  # the driver takes back what a killed process had in its own time
+        held = before - torch.cuda.mem_get_info(gpu.index)[0]
+        if held <= memory // 16 + (2 << 30):  # small references, and what torch may hoard
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{held} bytes are still taken")

@@ -1,9 +1,12 @@
 """What a judge process keeps of a task: references as far as there is room."""
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
+from common.judge.check import Case, Expected
 from common.judge.lane.tasks import KnownTask
 from common.messages import TaskSource
 from tests.kernels.corpus import task_source
@@ -38,3 +41,20 @@ def test_what_a_suspect_needed_counts_as_kept() -> None:
     expected = next(task.usable())
     before = expected.nbytes
     assert expected.spread[0] is not None and expected.nbytes > before
+
+
+def test_a_reference_that_is_not_kept_is_gone_before_the_next_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of a large task's do not fit a device at once."""
+    task, computed = known(0), list[weakref.ref[Expected]]()
+    compute = task.reference
+
+    def alone(case: Case) -> Expected:
+        assert not any(there() for there in computed)
+        expected = compute(case)
+        computed.append(weakref.ref(expected))
+        return expected
+
+    monkeypatch.setattr(task, "reference", alone)
+    for expected in task.usable():
+        del expected
+    assert len(computed) >= 10

@@ -45,7 +45,7 @@ def test_the_plain_harness_takes_turns_with_the_judge(tmp_path: Path) -> None:
         tmp_path / "recorded.jsonl", (EAGER, True),
         (candidate("return self.weight * x"), False),
     )
-    command = [sys.executable, "-m", "bench.judge", "--candidates", str(file), "--count", "2"]
+    command = [sys.executable, "-m", "bench.judge", "--candidates", str(file), "--count", "2", "--each", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -13,6 +13,7 @@ from common.judge.child.arena import Arena
 from common.judge.child.pace import Pace
 from common.judge.child.places import place
 from common.judge.child.trace import tracing
+from common.judge.device_memory import give_back_unused
 from common.judge.protocol import Call, Done, Kernel, Output, SpareSpec
 from common.judge.tree import unpack
 
@@ -80,6 +81,7 @@ class Caller:
     ) -> Done:
         result = place(returned, order.outputs_at, order.outputs_room, arena).result()
         devices.synchronize(self._spec)
+        give_back_unused(devices.torch_device(self._spec))
         outputs = list(result.outputs)
         if order.hold:
             leaves = flatten(returned)[1]

@@ -11,9 +11,9 @@ import torch
 
 from common.devices import Device
 from common.judge.artefact import Artefact
+from common.judge.device_memory import give_back_unused
 from common.judge.faults import JudgeFault
 from common.judge.lane.candidate import Candidate, CandidateEnded
-from common.judge.lane.device_arena import give_back_unused
 from common.judge.lane.serve import Bench
 from common.judge.lane.spares import limits_by
 from common.judge.lane.tasks import KnownTask, Tasks

@@ -4,8 +4,9 @@ from __future__ import annotations
 import torch
 import torch._dynamo
 
+from common.judge.device_memory import give_back_unused
 from common.judge.faults import JudgeFault
-from common.judge.lane.desk import Desk
+from common.judge.lane.desk import Desk, torch_device
 from common.judge.lane.profile import profile
 from common.judge.lane.serve import Bench, main
 from common.judge.lane.validate import validate
@@ -15,18 +16,24 @@ from common.judge.requests import Profile, Reply, Validate
 class Handler:
     def __init__(self) -> None:
         self._desk: Desk | None = None
+        self._device = torch.device("cpu")
 
     def __call__(self, bench: Bench, request: Validate | Profile) -> Reply:
         self._desk = self._desk or Desk(bench)
         self._desk.begin()
+        self._device = torch_device(request.device)
         stage = validate if isinstance(request, Validate) else profile
         try:
             return Reply(judgement=stage(bench, self._desk, request))  # type: ignore[arg-type]
         except torch.OutOfMemoryError as error:
             # The candidate's own want of memory is told by its process; this is the reference's, or the arena's.
-            torch.cuda.empty_cache()
             raise JudgeFault(f"the device has too little memory left for the judge: {error}"[:500]) from error
+
+    def tidy(self) -> None:
+        """Whoever has the device next, or lends its spare memory, is to find what references took."""
+        give_back_unused(self._device)
 
 
 if __name__ == "__main__":
-    main("judge-device", Handler())
+    handler = Handler()
+    main("judge-device", handler, handler.tidy)

@@ -6,13 +6,11 @@ from functools import cache
 
 import torch
 
-from common.judge.device_memory import DeviceMemory, forget_persisting_lines
+from common.judge.device_memory import DeviceMemory, forget_persisting_lines, give_back_unused
 from common.judge.lane.arena import Arena, HostArena
 from common.judge.lane.parcel import ALIGNMENT
 from common.judge.protocol import Gate
 
-_HOARD = 1 << 30
-"""Freed bytes that torch may keep for the judge while a candidate, which has none of them, wants memory."""
 _CACHES = 2
 """A write of so many times the L2 cache's size leaves nothing of what was in it."""
 
@@ -70,12 +68,6 @@ class DeviceArena(Arena):
 def _eviction(device: torch.device) -> torch.Tensor:
     size = _CACHES * torch.cuda.get_device_properties(device).L2_cache_size
     return torch.empty(size, dtype=torch.uint8, device=device)
-
-
-def give_back_unused(device: torch.device, most: int = _HOARD) -> None:
-    """Let the device have what references have left in torch's cache, if it is more than `most` bytes."""
-    if device.type == "cuda" and torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device) > most:
-        torch.cuda.empty_cache()
 
 
 def new_arena(device: torch.device, inputs: int, outputs: int) -> Arena:

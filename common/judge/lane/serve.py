@@ -113,11 +113,13 @@ class Lane:
         self._service = service
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def serve(self, bench: Bench, handler: Handler) -> None:
+    def serve(self, bench: Bench, handler: Handler, tidy: Callable[[], None]) -> None:
         threading.Thread(target=self._listen, args=(bench,), daemon=True).start()
         while True:
             request = self._requests.get()
-            send_frame(self._service, requests.encode(answer(bench, handler, request)))
+            reply = answer(bench, handler, request)
+            tidy()
+            send_frame(self._service, requests.encode(reply))
             bench.rest()
 
     def _listen(self, bench: Bench) -> None:
@@ -136,8 +138,9 @@ class Lane:
                 self._requests.put(message)
 
 
-def main(service: str, handler: Handler) -> None:
-    """Started with two sockets: the service's and the zygote's."""
+def main(service: str, handler: Handler, tidy: Callable[[], None] = lambda: None) -> None:
+    """Started with two sockets: the service's and the zygote's. `tidy` is called before each answer goes, when nothing
+    of the request is in use any more."""
     configure(service)
     link, zygote = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     setup = requests.request_decoder.decode(recv_frame(link, _LIMIT))
@@ -146,4 +149,4 @@ def main(service: str, handler: Handler) -> None:
     except JudgeFault as fault:
         log.error("judge.not_started", reason=fault.reason)
         raise SystemExit(1) from None
-    Lane(link).serve(bench, handler)
+    Lane(link).serve(bench, handler, tidy)

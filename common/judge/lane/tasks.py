@@ -45,7 +45,7 @@ class KnownTask:
     def __init__(self, task: TaskSource, device: torch.device, room: int | None = None) -> None:
         """`room`: bytes of references to keep, by default a sixteenth of the device's memory.
 
-        CandidateEnded with `rejected_task` where no candidate can be judged by it.
+        CandidateEnded with `rejected_task` where it is no task.
         """
         self.device = device
         self._room = memory_of(device) // _SHARE if room is None else room
@@ -56,9 +56,15 @@ class KnownTask:
             self.module = load_task(task.source)
         except (TaskProblem, UsageError) as problem:
             raise rejected(str(problem)) from None
+        self._checked = False
         self._draw()
-        if reason := check_task(self.module, device, self.policy, secret=self._secret):
+
+    def check(self) -> None:
+        """CandidateEnded with `rejected_task` where no candidate can be judged by it. What has passed is not checked
+        again: for a profile, which a verdict comes before, not at all."""
+        if not self._checked and (reason := check_task(self.module, self.device, self.policy, secret=self._secret)):
             raise rejected(reason)
+        self._checked = True
 
     def _draw(self) -> None:
         self._secret = secrets.token_bytes(32)
@@ -88,6 +94,11 @@ class KnownTask:
                 self._expected[case.name] = expected
             if expected.usable:
                 yield expected
+            del expected  # or it would be there beside the next one, which may need the device's whole memory
+
+    def keeps(self, expected: Expected) -> bool:
+        """Whether it stays in memory whoever else needs it."""
+        return self._expected.get(expected.case.name) is expected
 
     @property
     def kept(self) -> int:

@@ -19,9 +19,10 @@ from common.judge.check import (
     make_inputs,
     to_feedback,
 )
+from common.judge.device_memory import give_back_unused
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.desk import Desk
-from common.judge.lane.device_arena import give_back_unused, new_arena
+from common.judge.lane.device_arena import new_arena
 from common.judge.lane.ended import CandidateEnded, too_slow
 from common.judge.lane.parcel import inline, input_bytes, output_bytes
 from common.judge.lane.receive import receive
@@ -40,6 +41,8 @@ _WIDELY = 0.25
 
 def validate(bench: Bench, desk: Desk, request: Validate) -> Judgement:
     known = desk.task(request.task, request.device)
+    with desk.step("task"):
+        known.check()
     known.begin(bench.settings.secret_uses)
     artefact = request.artefact
     with desk.candidate(request.device) as candidate:
@@ -65,6 +68,7 @@ class Trial:
         self._known = known
         self._candidate = candidate
         self._made: tuple[Any, ...] | None = None
+        self._before = ""
         self._previous: Expected | None = None
         self._calls = 0
         self.labels: set[str] = set()
@@ -82,6 +86,7 @@ class Trial:
             if self.check_seconds > self._bench.settings.validate_seconds:
                 raise too_slow("all cases together")
             self._judge(expected)
+            del expected  # as there
             began = time.monotonic()
             self.check_seconds += began - ready
 
@@ -115,7 +120,7 @@ class Trial:
 
     def _follows(self, case: Case) -> bool:
         """Whether the call before this one was that of the case it edits, whose buffers are still there."""
-        return self._previous is not None and self._previous.case.name == case.edits
+        return self._before == case.edits
 
     def _once(self, expected: Expected, tree: Tree, edited: bool) -> tuple[list[Returned], Finding | None]:
         arena = self._candidate.arena
@@ -125,7 +130,8 @@ class Trial:
         done = self._candidate.call(tree, poison=poison, edited=edited, hold=True).done
         ((spec, outputs),) = receive(arena, done, expected)
         finding = compare(expected, spec, outputs, self._known.policy, previous=self._previous)
-        self._previous = expected
+        self._before = expected.case.name
+        self._previous = expected if self._known.keeps(expected) else None
         return outputs, finding or self._mutated(expected.case)
 
     def _again(self, expected: Expected, tree: Tree, before: list[Returned]) -> None:

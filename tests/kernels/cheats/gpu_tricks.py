@@ -5,7 +5,7 @@
 # uninitialised = {mechanism = 1, reason = "Returns device memory as it is found; no expected result was ever in this context."}
 # device_memory = {mechanism = 4, outcomes = ["runtime_error"], says = "nothing to steal", reason = "Searches every segment of the allocator for rows that sum to one: the judge's are in another context."}
 # patched_events = {mechanism = 7, stage = "profile", outcomes = ["passed", "cheated"], max_speedup = 1.5, reason = "Makes CUDA events say next to nothing; the judge's clock decides."}
-# patched_synchronize = {mechanism = 7, stage = "profile", outcomes = ["passed", "cheated", "wrong_values"], max_speedup = 1.5, reason = "Makes torch's synchronisation do nothing."}
+# patched_synchronize = {mechanism = 7, stage = "profile", outcomes = ["passed", "cheated", "wrong_values", "runtime_error"], max_speedup = 1.5, reason = "Makes torch's synchronisation do nothing."}
 # same_event_twice = {mechanism = 11, stage = "profile", outcomes = ["passed", "cheated"], max_speedup = 1.5, reason = "Records every event at the start, so that end equals start."}
 # side_stream = {mechanism = 12, stage = "profile", outcomes = ["wrong_values"], reason = "Works on a stream that waits for nothing: in a timed series it runs before its inputs are there."}
 # runs_on = {mechanism = 12, stage = "profile", outcomes = ["passed", "cheated"], max_speedup = 1.5, reason = "Leaves a kernel at work while the reference is timed: the two contexts take turns."}
