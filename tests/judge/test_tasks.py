@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import weakref
 
+import msgspec
 import pytest
 import torch
 
 from common.judge.check import Case, Expected
-from common.judge.lane.tasks import KnownTask
+from common.judge.lane.tasks import KnownTask, Tasks
 from common.messages import TaskSource
 from tests.kernels.corpus import task_source
 
@@ -58,3 +59,17 @@ def test_a_reference_that_is_not_kept_is_gone_before_the_next_is_computed(monkey
     for expected in task.usable():
         del expected
     assert len(computed) >= 10
+
+
+def test_large_references_are_kept_of_the_last_task_alone() -> None:
+    device, tasks = torch.device("cpu"), Tasks()
+    first = tasks.get(SOFTMAX, device)
+    for expected in first.usable():
+        del expected
+    other = msgspec.structs.replace(SOFTMAX, source=SOFTMAX.source + "\n")
+    tasks.get(other, device)
+    assert first.kept, "small ones stay"
+    first.room = first.kept
+    tasks.get(other, device)
+    assert not first.kept
+    assert next(first.usable()).usable, "and are computed again"

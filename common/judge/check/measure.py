@@ -2,49 +2,65 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
 PIECE = 1 << 24
 """Elements."""
-_SQUARES = 1e-200, 1e300
-"""A sum of squares outside of these may have lost what was too small for it, or overflowed."""
+_ORDINARY = 1e-100, 1e150
+"""A norm outside of these may have lost squares that were too small for it, or overflowed."""
 
 
 def pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
     """Corresponding flat pieces of tensors of one shape, the floating ones in fp64."""
+    for cut in _cut(*tensors):
+        yield tuple(piece.double() if piece.is_floating_point() else piece for piece in cut)
+
+
+def _cut(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The same in their own dtypes."""
     flats = [(torch.view_as_real(t) if t.is_complex() else t).reshape(-1) for t in tensors]
     for start in range(0, max(flats[0].numel(), 1), PIECE):
-        cut = [flat[start : start + PIECE] for flat in flats]
-        yield tuple(piece.double() if piece.is_floating_point() else piece for piece in cut)
+        yield tuple(flat[start : start + PIECE] for flat in flats)
 
 
 def rms(values: torch.Tensor) -> float:
     """Root mean square of the finite values; 0 where there is none."""
-    return rms_difference(values, None)
+    return _rms(piece for (piece,) in _cut(values))
 
 
-def rms_difference(values: torch.Tensor, other: torch.Tensor | None) -> float:
+def rms_difference(values: torch.Tensor, other: torch.Tensor) -> float:
     """Root mean square of the difference over elements finite in both."""
+    return _rms(_difference(piece, rest) for piece, rest in _cut(values, other))
+
+
+def _difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return one - (other if torch.float64 in (one.dtype, other.dtype) else other.double())
+
+
+def _rms(parts: Iterable[torch.Tensor]) -> float:
     total, count = 0.0, 0
-    for piece, *rest in pieces(values, *([] if other is None else [other])):
-        difference = piece - rest[0] if rest else piece
-        finite = torch.isfinite(difference)
-        norm, kept = _norm(torch.where(finite, difference, 0.0), finite)
+    for part in parts:
+        norm, kept = _norm(part)
         total, count = math.hypot(total, norm), count + kept
     return total / math.sqrt(count) if count else 0.0
 
 
-def _norm(values: torch.Tensor, counted: torch.Tensor) -> tuple[float, int]:
-    """Root of the sum of squares, and how many are `counted`; most often the device is waited for once."""
-    if not values.numel():
-        return 0.0, 0
-    sums = torch.stack([values.square().sum(), values.abs().max(), counted.sum().double()])
-    squares, largest, count = sums.tolist()
-    if largest and not _SQUARES[0] < squares < _SQUARES[1]:  # scaled by the largest, squares are of ordinary size
-        return largest * math.sqrt(float((values / largest).square().sum())), int(count)
-    return math.sqrt(squares), int(count)
+def _norm(values: torch.Tensor) -> tuple[float, int]:
+    """Root of the sum of squares of the finite values, and how many they are. Most often all are finite and of ordinary
+    size: then they are read once."""
+    norm = _norm_of_all(values)
+    if _ORDINARY[0] < norm < _ORDINARY[1]:
+        return norm, values.numel()
+    finite = values[torch.isfinite(values)].double()
+    largest = float(finite.abs().max()) if finite.numel() else 0.0
+    return largest * _norm_of_all(finite / (largest or 1.0)), finite.numel()
+
+
+def _norm_of_all(values: torch.Tensor) -> float:
+    """Not finite where one value is not."""
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
 
 
 def rms_beyond(values: torch.Tensor, other: torch.Tensor, spread: torch.Tensor) -> float:
@@ -66,9 +82,8 @@ def farther(values: torch.Tensor, other: torch.Tensor, limit: float) -> torch.Te
 
 
 def all_finite(*tensors: torch.Tensor) -> bool:
-    """Whether every element of each is; the device is waited for once."""
-    found = [torch.isfinite(piece).all() for tensor in tensors for (piece,) in pieces(tensor)]
-    return bool(torch.stack(found).all())
+    """Whether every element of each is."""
+    return all(finite_share(tensor) == 1.0 for tensor in tensors)
 
 
 def finite_share(values: torch.Tensor) -> float:
@@ -76,7 +91,11 @@ def finite_share(values: torch.Tensor) -> float:
     if not is_inexact(values) or values.numel() == 0:
         return 1.0
     parts = 2 if values.is_complex() else 1
-    return sum(int(torch.isfinite(piece).sum()) for (piece,) in pieces(values)) / (values.numel() * parts)
+    return sum(map(_finite, (piece for (piece,) in _cut(values)))) / (values.numel() * parts)
+
+
+def _finite(values: torch.Tensor) -> int:
+    return values.numel() if math.isfinite(_norm_of_all(values)) else int(torch.isfinite(values).sum())
 
 
 def is_inexact(values: torch.Tensor) -> bool:

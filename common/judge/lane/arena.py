@@ -40,7 +40,7 @@ class Arena(ABC):
         except BaseException:
             self.close()
             raise
-        self._given = parcel([], self._bytes.device)
+        self.forget()
         self.inputs_at = 0
         """Where the inputs begin: what is given says where each is from there on."""
 
@@ -62,6 +62,10 @@ class Arena(ABC):
         self._given = given
         self._place()
         return given.trees
+
+    def forget(self) -> None:
+        """The judge's own copy of the inputs: whether they are untouched cannot be asked after this."""
+        self._given = parcel([], self._bytes.device)
 
     @abstractmethod
     def _place(self) -> None:

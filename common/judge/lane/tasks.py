@@ -48,7 +48,7 @@ class KnownTask:
         CandidateEnded with `rejected_task` where it is no task.
         """
         self.device = device
-        self._room = memory_of(device) // _SHARE if room is None else room
+        self.room = memory_of(device) // _SHARE if room is None else room
         self.policy: CheckPolicy
         self.module: TaskModule
         try:
@@ -69,9 +69,13 @@ class KnownTask:
     def _draw(self) -> None:
         self._secret = secrets.token_bytes(32)
         self._cases: list[Case] | None = None
+        self._uses = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """References are computed again when they are needed."""
         self._expected: dict[str, Expected] = {}
         self._timed: Expected | None = None
-        self._uses = 0
 
     def begin(self, most: int) -> None:
         """Another candidate: after `most` of them the inputs are drawn anew."""
@@ -90,7 +94,7 @@ class KnownTask:
             self._cases = plan_cases(self.module, secret=self._secret)
         for case in self._cases:
             expected = self._expected.pop(case.name, None) or self.reference(case)
-            if expected.nbytes <= self._room - self.kept:
+            if expected.nbytes <= self.room - self.kept:
                 self._expected[case.name] = expected
             if expected.usable:
                 yield expected
@@ -112,7 +116,7 @@ class KnownTask:
         if self._timed is not None:
             return self._timed
         expected = self.reference(fresh_case(self._secret, 0))
-        if expected.nbytes <= self._room - self.kept:
+        if expected.nbytes <= self.room - self.kept:
             self._timed = expected
         return expected
 
@@ -129,7 +133,7 @@ class KnownTask:
 
 
 class Tasks:
-    """The last few tasks."""
+    """The last few tasks. Large references are kept of the very last alone."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str, str], KnownTask] = OrderedDict()
@@ -141,6 +145,9 @@ class Tasks:
         self._known.move_to_end(key)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
+        for other in self._known.values():
+            if other is not self._known[key] and other.kept > other.room // 4:
+                other.forget()
         return self._known[key]
 
 

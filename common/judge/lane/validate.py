@@ -116,6 +116,7 @@ class Trial:
         outputs, finding = self._once(expected, tree, edited)
         if finding is None and expected.case.name == "own":
             self._again(expected, tree, outputs)
+        self._candidate.arena.forget()
         return outputs, finding
 
     def _follows(self, case: Case) -> bool:
@@ -157,10 +158,11 @@ class Trial:
             self._made = key
 
     def _room(self, inputs: list[Any], expected: Expected) -> None:
-        """An arena that holds this case; the one at hand where it does."""
+        """An arena that holds this case; the one at hand where it does. Other cases' shapes may be a little larger, and
+        a process keeps an arena mapped, whose memory its inputs were views on, when it is given another."""
         needed = input_bytes(inputs), output_bytes(expected.eager)
         if self._candidate.arena is None or not self._candidate.arena.holds(*needed):
-            self._candidate.share(new_arena(self._known.device, *needed))
+            self._candidate.share(new_arena(self._known.device, *(size + size // 3 for size in needed)))
 
     def _feedback(self, finding: Finding) -> Feedback:
         """With the reason where the candidate's weights are it."""
