@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 import torch
 
 from common.judge.check import TaskProblem, plan_cases, reference
 from common.judge.check.measure import finite_share, rms, rms_beyond, rms_difference
-from common.judge.check.reference import run_wide
+from common.judge.check.reference import Expected, run_wide
 from common.judge.check.sums import SumLengths
 from common.judge.check.widen import round_mantissa
 from tests.check.helpers import SECRET, STRICT, case, expect, task, written
@@ -98,6 +99,27 @@ def test_spread_finds_values_near_a_threshold() -> None:
     spread = expect(of).spread[0]
     assert (spread[0] == 1).all()
     assert not spread[1].any()
+
+
+def test_spread_is_found_whatever_the_layout_of_the_result() -> None:
+    laid_out = expect(written("return (x * 2).permute(0, 2, 3, 1)", "[torch.rand(2, 3, 4, 5)]"))
+    assert not laid_out.exact[0].is_contiguous() and laid_out.spread[0].all()
+
+
+def test_moves_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large task's device has no room for the results of two."""
+    expected, moves = expect(task("softmax")), list[weakref.ref[torch.Tensor]]()
+    run = Expected._nudged
+
+    def alone(self: Expected, draw: int) -> tuple[torch.Tensor, ...] | None:
+        assert not any(there() is not None for there in moves)
+        leaves = run(self, draw)
+        assert leaves is not None
+        moves.append(weakref.ref(leaves[0]))
+        return leaves
+
+    monkeypatch.setattr(Expected, "_nudged", alone)
+    assert expected.spread[0].all() and len(moves) == 4
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ _ORDINARY = 1e-100, 1e150
 
 def pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
     """Corresponding flat pieces of tensors of one shape, the floating ones in fp64."""
-    for cut in _cut(*tensors):
-        yield tuple(piece.double() if piece.is_floating_point() else piece for piece in cut)
+    for piece in cut(*tensors):
+        yield tuple(part.double() if part.is_floating_point() else part for part in piece)
 
 
-def _cut(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """The same in their own dtypes."""
+def cut(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The same in their own dtypes; views on those tensors that are contiguous."""
     flats = [(torch.view_as_real(t) if t.is_complex() else t).reshape(-1) for t in tensors]
     for start in range(0, max(flats[0].numel(), 1), PIECE):
         yield tuple(flat[start : start + PIECE] for flat in flats)
@@ -27,12 +27,12 @@ def _cut(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
 
 def rms(values: torch.Tensor) -> float:
     """Root mean square of the finite values; 0 where there is none."""
-    return _rms(piece for (piece,) in _cut(values))
+    return _rms(piece for (piece,) in cut(values))
 
 
 def rms_difference(values: torch.Tensor, other: torch.Tensor) -> float:
     """Root mean square of the difference over elements finite in both."""
-    return _rms(_difference(piece, rest) for piece, rest in _cut(values, other))
+    return _rms(_difference(piece, rest) for piece, rest in cut(values, other))
 
 
 def _difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -91,7 +91,7 @@ def finite_share(values: torch.Tensor) -> float:
     if not is_inexact(values) or values.numel() == 0:
         return 1.0
     parts = 2 if values.is_complex() else 1
-    return sum(map(_finite, (piece for (piece,) in _cut(values)))) / (values.numel() * parts)
+    return sum(map(_finite, (piece for (piece,) in cut(values)))) / (values.numel() * parts)
 
 
 def _finite(values: torch.Tensor) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from common.judge.check.cases import Case
 from common.judge.check.inputs import CaseUnusable, build_model, make_inputs
-from common.judge.check.measure import finite_share, is_inexact, rms, rms_difference
+from common.judge.check.measure import cut, finite_share, is_inexact, rms, rms_difference
 from common.judge.check.policy import CheckPolicy, set_backend_precision
 from common.judge.check.structure import flatten, rebuild
 from common.judge.check.sums import SumLengths
@@ -79,8 +79,9 @@ class Expected:
         Computed when first asked for: only a suspect needs it. Several moves are tried, so that a rounding or a
         threshold inside the task that a tiny move tips over is found where it is near.
         """
-        moved = [leaves for leaves in map(self._nudged, range(_NUDGES)) if leaves is not None] if self.widened else []
-        return tuple(self._spread_of(index, [leaves[index] for leaves in moved]) for index in range(len(self.exact)))
+        spread = [_still(scale, exact) for scale, exact in zip(self.scales, self.exact, strict=True)]
+        moves = [self._move(spread, draw) for draw in range(_NUDGES if self.widened else 0)]
+        return tuple(spread) if any(moves) else tuple(map(_assumed, spread, self.scales, self.eager))
 
     @cached_property
     def noise(self) -> tuple[float, ...]:
@@ -88,6 +89,14 @@ class Expected:
         return tuple(
             0.0 if scale is None else rms(moved) / _NUDGE for moved, scale in zip(self.spread, self.scales, strict=True)
         )
+
+    def _move(self, spread: list[Any], draw: int) -> bool:
+        """One move after the other: a large task's device has no room for the results of two."""
+        moved = self._nudged(draw)
+        if moved is not None:
+            for widest, leaf, exact in zip(spread, moved, self.exact, strict=True):
+                _widen(widest, leaf, exact)
+        return moved is not None
 
     def _nudged(self, draw: int) -> tuple[Any, ...] | None:
         """None where torch cannot, or has no memory for it."""
@@ -101,18 +110,26 @@ class Expected:
             return None
         return run_wide(*moved)
 
-    def _spread_of(self, index: int, moved: list[Any]) -> Any:
-        scale, exact = self.scales[index], self.exact[index]
-        if scale is None:
-            return moved if isinstance(exact, torch.Tensor) else None
-        if not moved:  # without fp64: a long fp32 sum's usual error, everywhere
-            assumed = _NUDGE * torch.finfo(self.eager[index].dtype).eps * scale.value
-            return torch.full_like(_parts(exact), assumed)
-        widest = torch.zeros_like(_parts(exact))
-        for leaf in moved:
-            change = (_parts(leaf) - _parts(exact)).abs()
-            widest = torch.maximum(widest, torch.nan_to_num(change, nan=0.0, posinf=0.0))
-        return widest
+def _still(scale: Scale | None, exact: Any) -> Any:
+    """The spread of an output before any move: zeros, no results, or None for a plain number."""
+    if scale is None:
+        return [] if isinstance(exact, torch.Tensor) else None
+    return torch.zeros_like(_parts(exact), memory_format=torch.contiguous_format)
+
+
+def _assumed(still: Any, scale: Scale | None, eager: Any) -> Any:
+    """Without fp64: a long fp32 sum's usual error, everywhere."""
+    return still if scale is None else still.fill_(_NUDGE * torch.finfo(eager.dtype).eps * scale.value)
+
+
+def _widen(spread: Any, moved: Any, exact: Any) -> None:
+    """By one move, in place."""
+    if isinstance(spread, list):
+        spread.append(moved)
+    elif spread is not None:
+        for widest, *pair in cut(spread, moved, exact):
+            change = (pair[0] - pair[1]).abs()
+            torch.maximum(widest, torch.nan_to_num(change, nan=0.0, posinf=0.0), out=widest)
 
 
 def _parts(values: torch.Tensor) -> torch.Tensor:

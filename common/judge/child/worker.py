@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from common.judge.check.policy import set_backend_precision
-from common.judge.child import counting, devices, extension, kernels
+from common.judge.child import ahead, counting, devices, extension, kernels
 from common.judge.child.arena import Arena
 from common.judge.child.calls import Caller
 from common.judge.child.module import load_module, owns_code
@@ -97,7 +97,7 @@ class Worker:
         torch.set_num_threads(len(self._spec.cores))
         set_backend_precision(order.precision)
         self._builder = extension.install(self._inbox, order.files)
-        kernels.place(self._kernels, order.kernels)
+        kernels.place(self._kernels, order.kernels | ahead.triton_files)
         self._module = load_module(order.source)
         return Loaded()
 

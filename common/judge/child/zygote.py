@@ -14,7 +14,7 @@ import sys
 
 import msgspec
 
-from common.judge.child import facts, jail, warden
+from common.judge.child import ahead, facts, jail, warden
 from common.judge.protocol import SpareSpec
 
 _REQUEST = 65536
@@ -94,6 +94,7 @@ def main() -> int:
     jail.die_with_parent(signal.SIGKILL)
     door = socket.socket(fileno=int(sys.argv[1]))
     facts.warm_up()
+    ahead.prepare()
     gc.collect()
     gc.freeze()
     Zygote(door).serve()
