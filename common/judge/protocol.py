@@ -73,7 +73,7 @@ class Built(_Message, frozen=True, kw_only=True):
 
 
 class Arena(_Message, frozen=True, kw_only=True):
-    """A new arena; its descriptor comes with the frame."""
+    """A new arena; its descriptor comes with the frame. With size 0: none, and the former one is unmapped."""
 
     size: int
 

@@ -100,3 +100,16 @@ def test_an_output_without_room_is_one_that_is_too_large() -> None:
 @pytest.mark.parametrize("spec", ["(T,T)", "[T,T]"])
 def test_an_output_of_another_kind_than_its_structure_says_is_a_lie(spec: str) -> None:
     assert told(Output(value=1), Output(value=1), spec=spec) is Outcome.CHEATED
+
+
+def test_an_arena_is_taken_away_before_another_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device may not have room for both."""
+    candidate, told = answering(b""), list[Any]()
+    monkeypatch.setattr(candidate, "_ask", lambda order, *_: told.append(order.size))
+
+    def make() -> HostArena:
+        told.append("made")
+        return HostArena(1024, 1024)
+
+    candidate.share(make)
+    assert told == [0, "made", candidate.arena.size]

@@ -51,7 +51,7 @@ def frozen(bench: Bench, device: Device, source: str) -> Iterator[tuple[Candidat
     with candidate_on(bench, device.cores) as process:
         process.load(source, {}, "fp32")
         process.make(1, pack([768], inline))
-        process.share(Apart(3 * input_bytes(SERIES[0]), 3 * output_bytes(SERIES[0])))
+        process.share(lambda: Apart(3 * input_bytes(SERIES[0]), 3 * output_bytes(SERIES[0])))
         first, *more = process.arena.give_all(parcel(SERIES, torch.device("cpu")))
         process.freeze()
         yield process, first, more

@@ -109,7 +109,7 @@ async def found(judge_settings: JudgeSettings, secret: Path, device: Device) -> 
         async with bench_for(judge_settings) as bench:
             with candidate_on(bench, device.cores) as candidate:
                 candidate.load(f"HOST_SECRET = {str(secret)!r}\n{LOOK}", {}, "fp32")
-                candidate.share(HostArena(0, 0))
+                candidate.share(lambda: HostArena(0, 0))
                 candidate.make(1, pack([], inline))
                 done = candidate.call(candidate.arena.give([])).done
     yield json.loads(done.outputs[0].value)

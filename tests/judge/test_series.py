@@ -54,7 +54,7 @@ async def test_each_call_of_a_series_has_inputs_and_outputs_of_its_own(
         with candidate_on(bench, device.cores) as process:
             process.load(candidate("return x * 2"), {}, "fp32")
             process.make(1, pack([768], inline))
-            process.share(HostArena(3 * input_bytes(series[0]), 3 * output_bytes(series[0])))
+            process.share(lambda: HostArena(3 * input_bytes(series[0]), 3 * output_bytes(series[0])))
             first, *more = process.arena.give_all(parcel(series, torch.device("cpu")))
             done = process.call(first, more=more).done
             kept = process.arena.keep()

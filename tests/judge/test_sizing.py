@@ -65,7 +65,7 @@ def test_a_single_call_needs_no_more_room() -> None:
 
 def test_a_call_is_timed_without_the_path() -> None:
     side = Side(1000)
-    side.share(HostArena(*NEEDED))
+    side.share(lambda: HostArena(*NEEDED))
     assert sizing(side).alone(cast(Candidate, side)) == pytest.approx(2e-4)
     assert side.asked == [1] * 7, "after one that tells whether it is launched ahead"
 
@@ -77,7 +77,7 @@ def test_only_a_side_that_waits_for_the_device_again_and_again_is_not_gated(
 ) -> None:
     """Whatever it was in a former measurement."""
     side = Side(room, late)
-    side.share(HostArena(*NEEDED))
+    side.share(lambda: HostArena(*NEEDED))
     side.gates = before
     sizing(side).alone(cast(Candidate, side))
     assert side.gates is gates

@@ -18,11 +18,18 @@ class Arena:
         """Of `size` bytes: host memory, or the device's own where the candidate runs on one."""
         self.size = size
         self._rooms: dict[Any, torch.Tensor] = {}
+        self._device: DeviceMemory | None = None
         if spec.role == "cuda":
             self._device = DeviceMemory.open(fd, size, spec.index)
             self.bytes = self._device.bytes
         else:
             self.bytes = _map(fd, size)
+
+    def close(self) -> None:
+        """A device's memory is unmapped, whatever of the candidate's still points at it: these are former calls'
+        inputs, which are nothing to it any more. A host's is when nothing does."""
+        if self._device is not None:
+            self._device.close()
 
     def tensor(self, body: Any, begins: int) -> torch.Tensor:
         """An input: its storage's bytes are at `at` from where the inputs begin."""

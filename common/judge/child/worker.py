@@ -79,7 +79,7 @@ class Worker:
             case Load():
                 return self._load(order)
             case NewArena():
-                self._arena = Arena(fds[0], order.size, self._spec)
+                self._map(order, fds)
                 return Mapped()
             case Make():
                 return self._make(order)
@@ -92,6 +92,11 @@ class Worker:
             case Count():
                 return counting.count(order, self._spec)
         raise TypeError(f"no such order: {type(order).__name__}")
+
+    def _map(self, order: NewArena, fds: list[int]) -> None:
+        if self._arena is not None:
+            self._arena.close()
+        self._arena = Arena(fds[0], order.size, self._spec) if order.size else None
 
     def _load(self, order: Load) -> Loaded:
         torch.set_num_threads(len(self._spec.cores))

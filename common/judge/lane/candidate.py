@@ -112,11 +112,14 @@ class Candidate:
         counted: Counted = self._ask(order, Counted, order.seconds + _GRACE_SECONDS)
         return counted
 
-    def share(self, arena: Any) -> None:
-        """Give it an arena; calls use the last one given."""
-        self.close()
-        self.arena = arena
-        self._ask(Arena(size=arena.size), Mapped, self._settings.load_seconds, (arena.fd,))
+    def share(self, make: Callable[[], Any]) -> None:
+        """Give it a new arena, which calls use from here on. The former one goes first: a device may not have room for
+        both."""
+        if self.arena is not None:
+            self._ask(Arena(size=0), Mapped, self._settings.load_seconds)
+            self.close()
+        self.arena = make()
+        self._ask(Arena(size=self.arena.size), Mapped, self._settings.load_seconds, (self.arena.fd,))
 
     def close(self) -> None:
         """Give the arena back."""

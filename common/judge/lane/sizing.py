@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -55,7 +56,7 @@ class Sizing:
             for side in self._sides:
                 with self._blamed(side):
                     side.thaw()
-                    side.share(new_arena(self._device, *(count * calls for count in needed)))
+                    side.share(partial(new_arena, self._device, *(count * calls for count in needed)))
                     side.freeze()
             if all(self._launches(side, calls) for side in self._sides):
                 return calls

@@ -153,7 +153,7 @@ class Timing:
         arguments = pack(make_init_inputs(self._known.module, case), inline)
         for side in (self._candidate, self._reference):
             with self._blamed(side):
-                side.share(new_arena(self._known.device, *needed))
+                side.share(partial(new_arena, self._known.device, *needed))
                 with self._spent.on("make"):
                     side.make(case.weight_seed, arguments)
                 with self._spent.on("first"):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -158,11 +159,10 @@ class Trial:
             self._made = key
 
     def _room(self, inputs: list[Any], expected: Expected) -> None:
-        """An arena that holds this case; the one at hand where it does. Other cases' shapes may be a little larger, and
-        a process keeps an arena mapped, whose memory its inputs were views on, when it is given another."""
+        """An arena that holds this case; the one at hand where it does."""
         needed = input_bytes(inputs), output_bytes(expected.eager)
         if self._candidate.arena is None or not self._candidate.arena.holds(*needed):
-            self._candidate.share(new_arena(self._known.device, *(size + size // 3 for size in needed)))
+            self._candidate.share(partial(new_arena, self._known.device, *needed))
 
     def _feedback(self, finding: Finding) -> Feedback:
         """With the reason where the candidate's weights are it."""
