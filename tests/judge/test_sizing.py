@@ -1,6 +1,7 @@
 """How many calls a window holds, with sides that stand in for a GPU: whose launches do not all fit, or wait for it."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -27,8 +28,8 @@ class Side:
         self.arena: Any = None
         self.asked: list[int] = []
 
-    def share(self, arena: HostArena) -> None:
-        self.arena = arena
+    def share(self, make: Callable[[], HostArena]) -> None:
+        self.arena = arena = make()
         arena.gate = lambda: Gate(at=0, value=1)  # type: ignore[method-assign]
 
     def call(self, first: Any, *, more: Any = (), thaw: bool = False, empty: bool = False) -> Answered:
