@@ -187,6 +187,7 @@ async def test_work_on_a_side_stream_is_waited_for_and_counted(
     assert profile.measurement.speedup < 0.5
 
 
+@pytest.mark.alone
 async def test_an_idle_judge_leaves_the_device_its_memory(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
     """References of 2 GiB outputs take several times as much."""
     large = TaskSource(name="large", source=LARGE_TASK)

@@ -100,10 +100,10 @@ class Expected:
 
     def _nudged(self, draw: int) -> tuple[Any, ...] | None:
         """None where torch cannot, or has no memory for it."""
-        inputs, seed = make_inputs(self.task, self.case, self.device), self.case.seed + 1000 * draw
-        model = build_model(self.task, self.case, self.device)
+        model, seed = build_model(self.task, self.case, self.device), self.case.seed + 1000 * draw
         try:
-            moved = nudge_model(model, seed), [nudge(value, seed + i) for i, value in enumerate(inputs)]
+            inputs = make_inputs(self.task, self.case, self.device)
+            moved = nudge_model(model, seed), [nudge(inputs.pop(0), seed + i) for i in range(len(inputs))]
         except torch.OutOfMemoryError as error:
             log.info("reference.not_nudged", error=str(error)[:300])
             torch.cuda.empty_cache()

@@ -44,7 +44,10 @@ from common.judge.weights import weigh
 from common.judge.wire import recv_frame_fds, send_frame
 
 _TEXT, _TRACE = 4000, 6000
-_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "Triton Error [CUDA]: out of memory")
+_MEMORY = (
+    "can't allocate memory", "CUDA error: out of memory", "Triton Error [CUDA]: out of memory",
+    "NVML_SUCCESS == r",  # torch's allocator, which asks for more words about it than the sandbox lets it have
+)
 _DEVICE = ("CUDA error", "Triton Error [CUDA]", "CUBLAS_STATUS", "CUDNN_STATUS")
 """After such an error the device is probed: the process may have lost it for good."""
 

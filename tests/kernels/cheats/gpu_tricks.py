@@ -13,7 +13,7 @@
 # by_pointer = {mechanism = 17, says = "earlier call", reason = "Keeps results by data_ptr."}
 # stale_graph = {mechanism = 21, says = "earlier call", reason = "Replays a CUDA graph that read the first call's inputs and wrote the first call's output."}
 # graph_without_clone = {mechanism = 33, says = "earlier output", reason = "A proper graph whose static output is returned itself: the next replay changes what a caller kept."}
-# all_in_one_launch = {mechanism = 22, stage = "profile", outcomes = ["wrong_values", "cheated"], reason = "Computes for every buffer it has seen in one call and answers the next ones from that."}
+# all_in_one_launch = {mechanism = 22, stage = "profile", outcomes = ["wrong_values", "cheated", "runtime_error"], reason = "Computes for every buffer it has seen in one call and answers the next ones from that."}
 # persisting_cache = {mechanism = 42, stage = "profile", outcomes = ["passed", "cheated", "runtime_error"], max_speedup = 2.0, reason = "Pins its input in L2 against a flush; inputs are written anew before each call."}
 # host_computes = {mechanism = 53, stage = "profile", outcomes = ["passed", "cheated"], max_speedup = 1.5, reason = "Computes on the host, where no device span sees it; the wall clock does."}
 # in_bf16 = {mechanism = 34, outcomes = ["precision_downgrade"], says = "bf16", reason = "Computes in bf16 and returns fp32."}
