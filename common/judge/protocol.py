@@ -150,6 +150,22 @@ class Collect(_Message, frozen=True, kw_only=True):
     """Tell what Triton has compiled in this process."""
 
 
+class ShapedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's arguments and a call's inputs. Of tensors: dtype, shape and stride."""
+
+    arguments: Tree
+    inputs: Tree
+
+
+class Foresee(_Message, frozen=True, kw_only=True):
+    """Have Triton compile what these calls will launch, for devices of this compute capability (90: 9.0), for at most
+    about so many seconds. Needs no device; the process is of no other use afterwards, but for Collect."""
+
+    calls: tuple[ShapedCall, ...]
+    capability: int
+    seconds: float
+
+
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
     """What a candidate asks to be built, exactly as it asked."""
 
@@ -268,6 +284,13 @@ class Collected(_Message, frozen=True, kw_only=True):
     kernels: dict[str, bytes]
 
 
+class Foreseen(_Message, frozen=True, kw_only=True):
+    """Answer to Foresee: launches that were compiled for, and why calls ended before their last."""
+
+    launches: int
+    missed: tuple[str, ...]
+
+
 class Failed(_Message, frozen=True, kw_only=True):
     """An exception, as text."""
 
@@ -278,8 +301,10 @@ class Failed(_Message, frozen=True, kw_only=True):
     """`build`, `memory`, `device`, `return` or empty."""
 
 
-Order = Load | Built | Arena | Make | Call | Go | Weigh | Collect | Count
-Answer = Ready | Build | Loaded | Made | Mapped | Prepared | Ended | Done | Weighed | Collected | Counted | Failed
+Order = Load | Built | Arena | Make | Call | Go | Weigh | Collect | Count | Foresee
+Answer = (
+    Ready | Build | Loaded | Made | Mapped | Prepared | Ended | Done | Weighed | Collected | Counted | Foreseen | Failed
+)
 
 order_decoder = msgspec.msgpack.Decoder(Order)
 answer_decoder = msgspec.msgpack.Decoder(Answer)

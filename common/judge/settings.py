@@ -18,6 +18,8 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Compilers at once, over all candidates of one service."""
     build_seconds: float = 300.0
     """One compiler run; longer is a compile_error."""
+    foresee_seconds: float = 30.0
+    """For Triton to compile a candidate's kernels before it has a device; 0: they are compiled on the device."""
     spares: int = 3
     """Warm processes kept ready: a validation takes one, and the profile that may follow at once two."""
     spare_seconds: float = 60.0

@@ -84,6 +84,12 @@ _LAUNCH = '''        x, g = x.contiguous(), g.contiguous()
         return y'''
 
 TRITON = _TRITON_ROWS + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.0"))
+FORESEEN = _TRITON_ROWS + """
+found = []
+triton.knobs.compilation.listener = lambda *, cache_hit, **_: found.append(cache_hit)
+""" + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.0").replace(
+    "        return y", "        assert found and all(found), 'compiled with a device at hand'\n        return y"
+))
 WRONG = _TRITON_ROWS + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.001"))
 
 EAGER = "import torch\nimport torch.nn as nn\n" + _MODEL.format(

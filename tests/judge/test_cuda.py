@@ -18,6 +18,7 @@ from tests.judge.sources_cuda import (
     CUDA,
     EAGER,
     ENDLESS,
+    FORESEEN,
     LARGE_TASK,
     MATMUL_TASK,
     OUT_OF_BOUNDS,
@@ -148,6 +149,14 @@ async def test_counters_are_read_or_said_to_be_absent(
     (launch,) = [launch for launch in found["launches"] if launch["name"].startswith("rows")]
     assert launch["seconds"] > 0 and 0 < launch["dram"] <= 100 and 0 < launch["occupancy"] <= 100
     assert "counters of rows" in profile.feedback.summary
+
+
+async def test_kernels_are_compiled_before_there_is_a_device(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:
+    artefact = await cuda_judge.compile(rows, FORESEEN)
+    assert isinstance(artefact, Artefact), artefact.feedback
+    assert artefact.record["foreseen"].startswith("compiled for"), artefact.record
+    verdict = await cuda_judge.validate(rows, artefact, gpu)
+    assert verdict.outcome is Outcome.PASSED, verdict.feedback
 
 
 async def test_wrong_values_are_caught(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:

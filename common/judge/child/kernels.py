@@ -6,6 +6,8 @@ from pathlib import Path
 
 _MOST = 6 << 20
 """Bytes that fit a frame; of more nothing is taken along."""
+_STAGES = {".source", ".ttir", ".ttgir", ".llir"}
+"""What the compiler came through, which nobody launches."""
 
 
 def place(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -17,8 +19,8 @@ def place(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def collect(folder: Path) -> dict[str, bytes]:
-    """By name below the folder; nothing where there is none or it is too large."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
+    """By name below the folder, as much as can be launched; nothing where that is too large."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in _STAGES]
     if sum(path.stat().st_size for path in found) > _MOST:
         return {}
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}

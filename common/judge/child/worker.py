@@ -14,6 +14,7 @@ from common.judge.check.policy import set_backend_precision
 from common.judge.child import ahead, counting, devices, extension, kernels
 from common.judge.child.arena import Arena
 from common.judge.child.calls import Caller
+from common.judge.child.foresee import foresee
 from common.judge.child.module import load_module, owns_code
 from common.judge.child.pace import Pace
 from common.judge.child.places import ReturnedOddly
@@ -27,6 +28,7 @@ from common.judge.protocol import (
     Count,
     Done,
     Failed,
+    Foresee,
     Load,
     Loaded,
     Made,
@@ -92,6 +94,8 @@ class Worker:
                 return Weighed(weights=weigh(self._model))
             case Collect():
                 return Collected(kernels=kernels.collect(self._kernels))
+            case Foresee():
+                return foresee(self._module, order)
             case Count():
                 return counting.count(order, self._spec)
         raise TypeError(f"no such order: {type(order).__name__}")

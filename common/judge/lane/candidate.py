@@ -35,6 +35,8 @@ from common.judge.protocol import (
     Counted,
     Extension,
     Failed,
+    Foresee,
+    Foreseen,
     Further,
     Load,
     Loaded,
@@ -106,6 +108,11 @@ class Candidate:
         """What Triton has compiled in it."""
         collected: Collected = self._ask(Collect(), Collected, self._settings.load_seconds)
         return collected.kernels
+
+    def foresee(self, order: Foresee) -> Foreseen:
+        """Compile for calls without a device, in a process that has loaded the source."""
+        foreseen: Foreseen = self._ask(order, Foreseen, order.seconds + _GRACE_SECONDS)
+        return foreseen
 
     def count(self, order: Count) -> Counted:
         """Counters of a source, in a process that has loaded none."""

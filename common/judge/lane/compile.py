@@ -1,4 +1,5 @@
-"""Compiling: the candidate's module is imported in a sandbox without a device, and what it asks for is built.
+"""Compiling: the candidate's module is imported in a sandbox without a device, and what it asks for is built; for a GPU
+what Triton would compile at its first calls as well.
 
 A candidate whose import fails for want of a GPU is not judged here: the device stage imports it again.
 """
@@ -7,11 +8,15 @@ from __future__ import annotations
 import os
 import time
 
+import msgspec
+
 from common.judge.artefact import Artefact
 from common.judge.lane.candidate import Candidate, CandidateEnded
+from common.judge.lane.foresee import foresee
 from common.judge.lane.serve import Bench, main
 from common.judge.protocol import Built, Extension, request_key
 from common.judge.requests import Compile, Reply
+from common.messages.campaign import TaskSource
 from common.messages.judgement import Outcome
 
 _NEEDS_DEVICE = (Outcome.RUNTIME_ERROR, Outcome.OUT_OF_MEMORY)
@@ -31,13 +36,23 @@ def compile_candidate(bench: Bench, request: Compile) -> Reply:
         except CandidateEnded as ended:
             if bench.kind == "cpu" or ended.outcome not in _NEEDS_DEVICE:
                 raise
+            return Reply(artefact=recorder.artefact(request.source, started, ready))
+        artefact = recorder.artefact(request.source, started, ready)
+        return Reply(artefact=_foreseen(bench, candidate, request.task, artefact))
     finally:
         bench.spares.give_back(spare)
-    load = time.monotonic() - ready - recorder.seconds
-    return Reply(artefact=Artefact(
-        source=request.source, extensions=recorder.keys, record=recorder.record(),
-        seconds={"spare": ready - started, "load": load, "compile": recorder.seconds},
-    ))
+
+
+def _foreseen(bench: Bench, candidate: Candidate, task: TaskSource, artefact: Artefact) -> Artefact:
+    if bench.kind == "cpu" or not bench.settings.foresee_seconds:
+        return artefact
+    began = time.monotonic()
+    told = foresee(bench, candidate, task, artefact)
+    bench.check()
+    return msgspec.structs.replace(
+        artefact, record=artefact.record | ({"foreseen": told} if told else {}),
+        seconds=artefact.seconds | {"foresee": time.monotonic() - began},
+    )
 
 
 class Recorder:
@@ -59,7 +74,15 @@ class Recorder:
             self.flags.append(" ".join((*wanted.cflags, *wanted.cuda_cflags)))
         return built
 
-    def record(self) -> dict[str, str]:
+    def artefact(self, source: str, started: float, ready: float) -> Artefact:
+        """Of a source whose process was asked for and ready at these times of the monotonic clock."""
+        load = time.monotonic() - ready - self.seconds
+        return Artefact(
+            source=source, extensions=self.keys, record=self._record(),
+            seconds={"spare": ready - started, "load": load, "compile": self.seconds},
+        )
+
+    def _record(self) -> dict[str, str]:
         tools = self._bench.tools
         return {"compiler": tools.version, "torch": tools.facts.torch, "flags": "; ".join(self.flags)}
 

@@ -84,7 +84,7 @@ class Desk:
     def keep_kernels(self, candidate: Candidate, artefact: Artefact) -> None:
         """For the next process of a source that passed. A process that fails now changes no verdict."""
         with self.step("kernels"), contextlib.suppress(CandidateEnded):
-            self._bench.kernels.keep(artefact.digest, candidate.collect())
+            self._bench.kernels.keep(artefact.digest, candidate.collect(), passed=True)
 
     def count(self, candidate: Candidate, task: TaskSource, artefact: Artefact, seconds: float) -> Counted:
         """Have a candidate's counters read, for at most so many seconds."""

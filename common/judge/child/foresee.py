@@ -1,0 +1,134 @@
+"""Have Triton compile what a candidate's calls will launch, without a device: the model is called on tensors that have
+shapes and no values, and every launch becomes a compilation. What calls do not reach this way is compiled when it is
+launched, as it would have been.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from common.judge.protocol import Foresee, Foreseen
+from common.judge.tree import Tree, unpack
+
+_DEVICE = torch.device("cuda", 0)
+
+
+def foresee(module: ModuleType, order: Foresee) -> Foreseen:
+    """As far as its seconds go; `missed` says why a call ended before its last launch."""
+    if not any(type(value).__module__.startswith("triton.") for value in vars(module).values()):
+        return Foreseen(launches=0, missed=())
+    until, compiled = time.monotonic() + order.seconds, _Compiling(order.capability)
+    missed = []
+    for call in order.calls:
+        if time.monotonic() > until:
+            missed.append("no time was left")
+            break
+        try:
+            _call(module, call.arguments, call.inputs)
+        except Exception as error:  # noqa: BLE001 - the edge of foreign code, which is made for tensors with values
+            missed.append(f"{type(error).__name__}: {error}"[:300])
+    return Foreseen(launches=compiled.launches, missed=tuple(missed))
+
+
+def _call(module: ModuleType, arguments: Tree, inputs: Tree) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        model = module.ModelNew(*unpack(arguments, _shaped))
+        if isinstance(model, torch.nn.Module):
+            _move(model)
+        model(*unpack(inputs, _shaped))
+
+
+def _move(model: torch.nn.Module) -> None:
+    """As `to` does, which refuses parameters without values."""
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = buffer if buffer is None else torch.empty_like(buffer, device=_DEVICE)
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                moved = torch.empty_like(parameter, device=_DEVICE)
+                module._parameters[name] = torch.nn.Parameter(moved, requires_grad=parameter.requires_grad)
+
+
+def _shaped(body: Any) -> torch.Tensor:
+    dtype = getattr(torch, body["dtype"])
+    return torch.empty_strided(body["shape"], body["stride"], dtype=dtype, device=_DEVICE)
+
+
+class _Compiling:
+    """In place of Triton's driver and of its launches, for the rest of the process's life."""
+
+    def __init__(self, capability: int) -> None:
+        from triton.runtime import driver  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - see facts
+        from triton.runtime.autotuner import Autotuner  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+        from triton.runtime.jit import JITFunction  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+
+        self.launches = 0
+        driver.set_active(_Driver(capability))
+        compile_only = JITFunction.run
+
+        def run(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+            del grid, warmup
+            self.launches += 1
+            given = map(_pointer, args), {name: _pointer(value) for name, value in kwargs.items()}
+            return compile_only(kernel, *given[0], grid=(1,), warmup=True, **given[1])
+
+        def bench(tuner: Any, *args: Any, config: Any, **kwargs: Any) -> list[float]:
+            """Every configuration is as fast as the next."""
+            tuner.fn.run(*args, **kwargs, **config.all_kwargs())
+            return [1.0, 1.0, 1.0]
+
+        def uncached(tuner: Any, key: Any, configs: Any, measure: Callable[[], None]) -> bool:
+            """What was not measured is nothing to keep."""
+            del tuner, key, configs
+            measure()
+            return False
+
+        JITFunction.run, Autotuner._bench, Autotuner.check_disk_cache = run, bench, uncached
+
+
+def _pointer(value: Any) -> Any:
+    return _Pointer(value) if isinstance(value, torch.Tensor) else value
+
+
+class _Pointer:
+    """What Triton looks at of a tensor: its type, and whether its address is a multiple of 16. Allocations' are."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.dtype = tensor.dtype
+        self.shape = tensor.shape
+        self._at = int(tensor.storage_offset()) * tensor.element_size()
+
+    def data_ptr(self) -> int:
+        return self._at
+
+    @staticmethod
+    def ptr_range() -> int:
+        return 0
+
+
+class _Driver:
+    def __init__(self, capability: int) -> None:
+        from triton.backends.compiler import GPUTarget  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+
+        self._target = GPUTarget("cuda", capability, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        del device
+        return 0
+
+    def get_current_target(self) -> Any:
+        return self._target
+
+    def get_active_torch_device(self) -> torch.device:
+        return _DEVICE
+
+    def get_benchmarker(self) -> Any:
+        raise NotImplementedError("nothing is timed without a device")
