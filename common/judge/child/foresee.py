@@ -4,6 +4,7 @@ launched, as it would have been.
 """
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -68,6 +69,7 @@ class _Compiling:
         from triton.runtime.jit import JITFunction  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
         self.launches = 0
+        self._launchers = True
         driver.set_active(_Driver(capability))
         compile_only = JITFunction.run
 
@@ -75,7 +77,9 @@ class _Compiling:
             del grid, warmup
             self.launches += 1
             given = map(_pointer, args), {name: _pointer(value) for name, value in kwargs.items()}
-            return compile_only(kernel, *given[0], grid=(1,), warmup=True, **given[1])
+            compiled = compile_only(kernel, *given[0], grid=(1,), warmup=True, **given[1])
+            self._launcher(compiled)
+            return compiled
 
         def bench(tuner: Any, *args: Any, config: Any, **kwargs: Any) -> list[float]:
             """Every configuration is as fast as the next."""
@@ -89,6 +93,18 @@ class _Compiling:
             return False
 
         JITFunction.run, Autotuner._bench, Autotuner.check_disk_cache = run, bench, uncached
+
+    def _launcher(self, compiled: Any) -> None:
+        """The C code of a launch, by its arguments' types, which takes a compiler of its own."""
+        from triton.backends.nvidia.driver import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+            CudaLauncher,
+        )
+
+        try:
+            if compiled and self._launchers:
+                CudaLauncher(compiled.src, compiled.metadata)
+        except (ImportError, OSError, RuntimeError, AssertionError, subprocess.SubprocessError):
+            self._launchers = False  # without a compiler or the driver's library; the first launch will say so
 
 
 def _pointer(value: Any) -> Any:
