@@ -58,6 +58,8 @@ def test_a_tasks_calls_come_as_shapes_its_own_first() -> None:
     own, *others = [call.inputs["l"][0]["x"]["shape"] for call in shaped_calls(_SOFTMAX)]
     assert own and others and own not in others
     assert shaped_calls("no task") == ()
+    odd = _SOFTMAX.replace("def get_init_inputs():\n    return [", "def get_init_inputs():\n    return [object(), ")
+    assert odd != _SOFTMAX and shaped_calls(odd) == ()
 
 
 def test_of_a_source_without_a_kernel_nothing_is_compiled() -> None:

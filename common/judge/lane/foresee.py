@@ -13,7 +13,7 @@ import torch
 
 from common.errors import UsageError
 from common.judge.artefact import Artefact
-from common.judge.check import TaskProblem, load_task, make_init_inputs, make_inputs, plan_cases
+from common.judge.check import CaseUnusable, TaskProblem, load_task, make_init_inputs, make_inputs, plan_cases
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.parcel import dtype_name
@@ -40,8 +40,8 @@ def foresee(bench: Bench, candidate: Candidate, task: TaskSource, artefact: Arte
 
 @lru_cache(2)
 def shaped_calls(source: str) -> tuple[ShapedCall, ...]:
-    """A task's own call, then one for each other shape that it is checked with; none where it is no task, which the
-    device's stage tells."""
+    """A task's own call, then one for each other shape that it is checked with; none where they cannot be told: a
+    device's stage says what is wrong with it."""
     try:
         task = load_task(source)
         cases = [case for case in plan_cases(task, secret=b"shapes") if case.name == "own" or case.held_out]
@@ -52,11 +52,13 @@ def shaped_calls(source: str) -> tuple[ShapedCall, ...]:
             )
             for case in cases
         )
-    except (TaskProblem, UsageError):
+    except (TaskProblem, CaseUnusable, UsageError):
         return ()
 
 
-def _shape(tensor: torch.Tensor) -> dict[str, Any]:
+def _shape(tensor: Any) -> dict[str, Any]:
+    if not isinstance(tensor, torch.Tensor):
+        raise TaskProblem(f"a {type(tensor).__name__} has no shape that could be told")
     return {"dtype": dtype_name(tensor), "shape": list(tensor.shape), "stride": list(tensor.stride())}
 
 
