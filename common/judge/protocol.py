@@ -150,18 +150,11 @@ class Collect(_Message, frozen=True, kw_only=True):
     """Tell what Triton has compiled in this process."""
 
 
-class ShapedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's arguments and a call's inputs. Of tensors: dtype, shape and stride."""
-
-    arguments: Tree
-    inputs: Tree
-
-
 class Foresee(_Message, frozen=True, kw_only=True):
-    """Have Triton compile what these calls will launch, for devices of this compute capability (90: 9.0), for at most
-    about so many seconds. Needs no device; the process is of no other use afterwards, but for Collect."""
+    """Have Triton compile what calls on a task's shapes will launch, for devices of this compute capability (90: 9.0),
+    for at most about so many seconds. Needs no device; the process is of no other use afterwards, but for Collect."""
 
-    calls: tuple[ShapedCall, ...]
+    task: str
     capability: int
     seconds: float
 

@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 
 from common.judge.build.store import Store
-from common.judge.child.foresee import foresee
-from common.judge.lane.foresee import shaped_calls
+from common.judge.check import load_task
+from common.judge.child.foresee import foresee, shapes
 from common.judge.lane.kernels import Kernels
 from common.judge.protocol import Foresee
 from tests.kernels.corpus import task_source
@@ -46,25 +46,20 @@ import json, sys
 from pathlib import Path
 from common.judge.child.foresee import foresee
 from common.judge.child.module import load_module
-from common.judge.lane.foresee import shaped_calls
 from common.judge.protocol import Foresee
-order = Foresee(calls=shaped_calls(Path(sys.argv[1]).read_text())[:2], capability=90, seconds=100.0)
+order = Foresee(task=Path(sys.argv[1]).read_text(), capability=90, seconds=100.0)
 found = foresee(load_module(Path(sys.argv[2]).read_text()), order)
 print(json.dumps({"launches": found.launches, "missed": found.missed}))
 '''
 
 
-def test_a_tasks_calls_come_as_shapes_its_own_first() -> None:
-    own, *others = [call.inputs["l"][0]["x"]["shape"] for call in shaped_calls(_SOFTMAX)]
-    assert own and others and own not in others
-    assert shaped_calls("no task") == ()
-    odd = _SOFTMAX.replace("def get_init_inputs():\n    return [", "def get_init_inputs():\n    return [object(), ")
-    assert odd != _SOFTMAX and shaped_calls(odd) == ()
+def test_a_tasks_own_shape_is_the_first() -> None:
+    own, *others = shapes(load_task(_SOFTMAX))
+    assert own.name == "own" and others and all(case.held_out for case in others)
 
 
 def test_of_a_source_without_a_kernel_nothing_is_compiled() -> None:
-    order = Foresee(calls=shaped_calls(_SOFTMAX), capability=90, seconds=10.0)
-    found = foresee(ModuleType("candidate"), order)
+    found = foresee(ModuleType("candidate"), Foresee(task=_SOFTMAX, capability=90, seconds=10.0))
     assert (found.launches, found.missed) == (0, ())
 
 
@@ -87,8 +82,9 @@ def test_every_configuration_is_compiled_without_a_device(tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["launches"] == 6, "of two shapes, both configurations and the one that is chosen"
-    assert len(found["missed"]) == 2 and "DataDependent" in found["missed"][0], "the branch on a value"
+    calls = len(shapes(load_task(_SOFTMAX)))
+    assert found["launches"] == 3 * calls, "both configurations, and the one that is chosen"
+    assert len(found["missed"]) == calls and "DataDependent" in found["missed"][0], "the branch on a value"
     compiled = list((tmp_path / "cache").rglob("*.cubin"))
     assert len(compiled) >= 2
     assert not list((tmp_path / "cache").rglob("*.autotune.json")), "nothing was measured"

@@ -13,10 +13,23 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from common.errors import UsageError
+from common.judge.check import (
+    Case,
+    CaseUnusable,
+    TaskModule,
+    TaskProblem,
+    flatten,
+    load_task,
+    make_init_inputs,
+    make_inputs,
+    plan_cases,
+    rebuild,
+)
 from common.judge.protocol import Foresee, Foreseen
-from common.judge.tree import Tree, unpack
 
 _DEVICE = torch.device("cuda", 0)
+_WORDS = 300
 
 
 def foresee(module: ModuleType, order: Foresee) -> Foreseen:
@@ -24,24 +37,34 @@ def foresee(module: ModuleType, order: Foresee) -> Foreseen:
     if not any(type(value).__module__.startswith("triton.") for value in vars(module).values()):
         return Foreseen(launches=0, missed=())
     until, compiled = time.monotonic() + order.seconds, _Compiling(order.capability)
-    missed = []
-    for call in order.calls:
-        if time.monotonic() > until:
-            missed.append("no time was left")
-            break
-        try:
-            _call(module, call.arguments, call.inputs)
-        except Exception as error:  # noqa: BLE001 - the edge of foreign code, which is made for tensors with values
-            missed.append(f"{type(error).__name__}: {error}"[:300])
+    missed = list[str]()
+    try:
+        task = load_task(order.task)
+        for case in shapes(task):
+            if time.monotonic() > until:
+                raise TimeoutError("no time was left")
+            _call(module, task, case, missed)
+    except (TaskProblem, CaseUnusable, UsageError, TimeoutError) as problem:
+        missed.append(str(problem)[:_WORDS])
     return Foreseen(launches=compiled.launches, missed=tuple(missed))
 
 
-def _call(module: ModuleType, arguments: Tree, inputs: Tree) -> None:
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        model = module.ModelNew(*unpack(arguments, _shaped))
-        if isinstance(model, torch.nn.Module):
-            _move(model)
-        model(*unpack(inputs, _shaped))
+def shapes(task: TaskModule) -> list[Case]:
+    """A task's own, then each other that it is checked with."""
+    return [case for case in plan_cases(task, secret=b"shapes") if case.name == "own" or case.held_out]
+
+
+def _call(module: ModuleType, task: TaskModule, case: Case, missed: list[str]) -> None:
+    inputs = make_inputs(task, case, "meta")
+    arguments = make_init_inputs(task, case)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            model = module.ModelNew(*arguments)
+            if isinstance(model, torch.nn.Module):
+                _move(model)
+            model(*rebuild(inputs, [_shaped(leaf) for leaf in flatten(inputs)[1]]))
+    except Exception as error:  # noqa: BLE001 - the edge of foreign code, which is made for tensors with values
+        missed.append(f"{type(error).__name__}: {error}"[:_WORDS])
 
 
 def _move(model: torch.nn.Module) -> None:
@@ -55,9 +78,8 @@ def _move(model: torch.nn.Module) -> None:
                 module._parameters[name] = torch.nn.Parameter(moved, requires_grad=parameter.requires_grad)
 
 
-def _shaped(body: Any) -> torch.Tensor:
-    dtype = getattr(torch, body["dtype"])
-    return torch.empty_strided(body["shape"], body["stride"], dtype=dtype, device=_DEVICE)
+def _shaped(leaf: Any) -> Any:
+    return torch.empty_like(leaf, device=_DEVICE) if isinstance(leaf, torch.Tensor) else leaf
 
 
 class _Compiling:
