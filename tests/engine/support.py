@@ -39,7 +39,7 @@ def require_environment() -> None:
 async def engine_system(folder: Path, **env: str) -> AsyncIterator[tuple[System, Ready]]:
     """`specgen up --engine vllm` with the tiny model, few KV blocks and teacher forcing; no process stays behind."""
     state = folder / "state"
-    # In bfloat16, which it takes by itself, logits are often equal, and which of two is greater depends on the processor.
+    # In bfloat16, which it takes by itself, logits are often equal, and which of two is more depends on the processor.
     options = "--max-model-len", CONTEXT, "--num-gpu-blocks-override", BLOCKS, "--dtype", "float32"
     arguments = [f"--engine-arg={option}" for option in options]
     plugin = write_plugin(folder / "plugin")
