@@ -13,7 +13,7 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     extensions: dict[str, str] = msgspec.field(default_factory=dict)
     """The extensions its import builds: from what was asked for to the key in the cache."""
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
-    """Wall seconds by step: spare, load, compile."""
+    """Wall seconds by step: spare, load, compile, and for a GPU foresee."""
     record: dict[str, str] = msgspec.field(default_factory=dict)
     """Compiler and flags, for the evidence."""
 

@@ -149,6 +149,13 @@ def test_norms_do_not_overflow_and_skip_what_is_not_finite() -> None:
     assert finite_share(torch.tensor([1, 2])) == 1.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float16, torch.bfloat16])
+def test_short_floats_are_measured_in_fp64(dtype: torch.dtype) -> None:
+    values = torch.tensor([3.0, 4.0]).to(dtype)
+    assert (rms(values), finite_share(values)) == (pytest.approx(math.sqrt(12.5)), 1.0)
+    assert rms_difference(values, values.double() + 1) == rms_difference(values.double() + 1, values) == 1.0
+
+
 def test_large_tensors_are_measured_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     values = torch.rand(1000)
     whole = rms(values)

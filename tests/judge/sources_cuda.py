@@ -90,6 +90,10 @@ triton.knobs.compilation.listener = lambda *, cache_hit, **_: found.append(cache
 """ + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.0").replace(
     "        return y", "        assert found and all(found), 'compiled with a device at hand'\n        return y"
 ))
+AHEAD = """
+import os, pathlib
+assert list(pathlib.Path(os.environ["TRITON_CACHE_DIR"]).rglob("cuda_utils*")), "the driver's module is not there"
+""" + TRITON
 WRONG = _TRITON_ROWS + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.001"))
 
 EAGER = "import torch\nimport torch.nn as nn\n" + _MODEL.format(

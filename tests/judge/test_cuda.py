@@ -15,6 +15,7 @@ from common.judge import Artefact, Judge, JudgeSettings
 from common.messages import Judgement, Outcome, TaskSource
 from tests.judge.sources_cuda import (
     ADD_TASK,
+    AHEAD,
     CUDA,
     EAGER,
     ENDLESS,
@@ -157,6 +158,13 @@ async def test_kernels_are_compiled_before_there_is_a_device(cuda_judge: Judge, 
     assert artefact.record["foreseen"].startswith("compiled for"), artefact.record
     verdict = await cuda_judge.validate(rows, artefact, gpu)
     assert verdict.outcome is Outcome.PASSED, verdict.feedback
+
+
+async def test_tritons_driver_module_is_there_before_the_first_kernel(
+    cuda_judge: Judge, rows: TaskSource, gpu: Device
+) -> None:
+    judged = await verdict(cuda_judge, rows, gpu, AHEAD)
+    assert judged.outcome is Outcome.PASSED, judged.feedback
 
 
 async def test_wrong_values_are_caught(cuda_judge: Judge, rows: TaskSource, gpu: Device) -> None:

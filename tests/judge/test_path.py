@@ -75,6 +75,7 @@ FAILURES = [
     ("while True: pass", None, Outcome.TIMEOUT, "no end within the time allowed in forward"),
     ("import os; os._exit(0)", None, Outcome.RUNTIME_ERROR, "exited with code 0"),
     ("return [torch.ones(1 << 26) for _ in range(64)]", None, Outcome.OUT_OF_MEMORY, "memory"),
+    ("raise RuntimeError('NVML_SUCCESS == r INTERNAL ASSERT FAILED')", None, Outcome.OUT_OF_MEMORY, "memory"),
     ("from torch.utils.cpp_extension import load_inline\nload_inline('late', 'int f() { return 1; }', functions=['f'])",
      None, Outcome.COMPILE_ERROR, "built in forward: call load_inline at the module's top level"),
     ("return x.mul_(2)", None, Outcome.WRONG_VALUES, ""),

@@ -24,10 +24,15 @@ class Toolchain:
         self.nvcc = str(Path(facts.cuda_home) / "bin" / "nvcc") if facts.cuda_home else ""
 
     @cached_property
+    def capabilities(self) -> tuple[str, ...]:
+        """Compute capabilities of this host's GPUs, `90` for 9.0."""
+        return _capabilities()
+
+    @cached_property
     def arch_flags(self) -> tuple[str, ...]:
         """nvcc's targets: the GPUs of this host and no other."""
         words: list[str] = []
-        for capability in _capabilities():
+        for capability in map(_as_nvcc_spells, self.capabilities):
             words += ["-gencode", f"arch=compute_{capability},code=sm_{capability}"]
         return tuple(words)
 
@@ -59,12 +64,16 @@ def _processor() -> str:
     return platform.machine() + "".join(sorted({line for line in lines if line.startswith(known)}))
 
 
-def _capabilities() -> list[str]:
-    """Compute capabilities as nvcc spells them, `90` for 9.0; `90a` has what only that very chip has."""
+def _capabilities() -> tuple[str, ...]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return []
+        return ()
     query = [tool, "--query-gpu=compute_cap", "--format=csv,noheader"]
     text = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False).stdout
     found = sorted({line.strip().replace(".", "") for line in text.splitlines() if line.strip()})
-    return [f"{item}a" if item in ("90", "100", "103", "120") else item for item in found if item.isdigit()]
+    return tuple(item for item in found if item.isdigit())
+
+
+def _as_nvcc_spells(capability: str) -> str:
+    """`90a` has what only that very chip has."""
+    return f"{capability}a" if capability in ("90", "100", "103", "120") else capability

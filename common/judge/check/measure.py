@@ -19,10 +19,15 @@ def pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
 
 
 def cut(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """The same in their own dtypes; views on those tensors that are contiguous."""
+    """The same in their own dtypes, but of float8, which torch computes nothing with; views on those tensors that are
+    contiguous."""
     flats = [(torch.view_as_real(t) if t.is_complex() else t).reshape(-1) for t in tensors]
     for start in range(0, max(flats[0].numel(), 1), PIECE):
-        yield tuple(flat[start : start + PIECE] for flat in flats)
+        yield tuple(map(_computable, (flat[start : start + PIECE] for flat in flats)))
+
+
+def _computable(part: torch.Tensor) -> torch.Tensor:
+    return part.double() if part.is_floating_point() and part.itemsize == 1 else part
 
 
 def rms(values: torch.Tensor) -> float:

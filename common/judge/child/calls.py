@@ -81,9 +81,9 @@ class Caller:
     ) -> Done:
         result = place(returned, order.outputs_at, order.outputs_room, arena).result()
         devices.synchronize(self._spec)
-        give_back_unused(devices.torch_device(self._spec))
         outputs = list(result.outputs)
-        if order.hold:
+        if order.hold:  # never before a timed call, which would ask the driver for the same memory again
+            give_back_unused(devices.torch_device(self._spec))
             leaves = flatten(returned)[1]
             outputs = [self._with_overlap(o, leaf, inputs) for o, leaf in zip(outputs, leaves, strict=True)]
             self._held = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]

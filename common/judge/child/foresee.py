@@ -26,6 +26,7 @@ from common.judge.check import (
     plan_cases,
     rebuild,
 )
+from common.judge.child.module import defines_triton
 from common.judge.protocol import Foresee, Foreseen
 
 _DEVICE = torch.device("cuda", 0)
@@ -34,7 +35,7 @@ _WORDS = 300
 
 def foresee(module: ModuleType, order: Foresee) -> Foreseen:
     """As far as its seconds go; `missed` says why a call ended before its last launch."""
-    if not any(type(value).__module__.startswith("triton.") for value in vars(module).values()):
+    if not defines_triton(module):
         return Foreseen(launches=0, missed=())
     until, compiled = time.monotonic() + order.seconds, _Compiling(order.capability)
     missed = list[str]()

@@ -33,5 +33,9 @@ def load_module(source: str) -> ModuleType:
 def owns_code(module: ModuleType) -> bool:
     """Whether a kernel of its own can run at all: an extension was loaded or a Triton kernel defined. To be
     asked once the model is made, which may do either."""
-    kernels = any(type(value).__module__.startswith("triton.") for value in vars(module).values())
-    return kernels or extension.loaded() > 0
+    return defines_triton(module) or extension.loaded() > 0
+
+
+def defines_triton(module: ModuleType) -> bool:
+    """Whether one of its names is a kernel of Triton's, autotuned or not."""
+    return any(type(value).__module__.startswith("triton.") for value in vars(module).values())

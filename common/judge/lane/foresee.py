@@ -6,8 +6,6 @@ is placed into the processes of the same source that have one (`kernels.py`); wh
 """
 from __future__ import annotations
 
-from functools import cache
-
 from common.judge.artefact import Artefact
 from common.judge.lane.candidate import Candidate
 from common.judge.lane.ended import CandidateEnded
@@ -18,10 +16,11 @@ from common.messages.campaign import TaskSource
 
 def foresee(bench: Bench, candidate: Candidate, task: TaskSource, artefact: Artefact) -> str:
     """What came of it, for the record. A candidate that ends here is judged on a device, like any."""
-    capability = compute_capability()
-    if not capability or bench.kernels.find(artefact.digest):
+    capabilities = bench.tools.capabilities
+    if not capabilities or bench.kernels.find(artefact.digest):
         return ""
-    order = Foresee(task=task.source, capability=capability, seconds=bench.settings.foresee_seconds)
+    # On a host with GPUs of several kinds those of the others are compiled when they are launched.
+    order = Foresee(task=task.source, capability=int(capabilities[0]), seconds=bench.settings.foresee_seconds)
     try:
         found = candidate.foresee(order)
         bench.kernels.keep(artefact.digest, candidate.collect(), passed=False)
@@ -29,19 +28,3 @@ def foresee(bench: Bench, candidate: Candidate, task: TaskSource, artefact: Arte
         return f"compiled no kernel ahead: {ended.feedback.summary}"
     missed = f", and missed some: {'; '.join(dict.fromkeys(found.missed))}" if found.missed else ""
     return f"compiled for {found.launches} launches ahead{missed}" if found.launches or missed else ""
-
-
-@cache
-def compute_capability() -> int:
-    """Of the host's first GPU, times ten; 0 where NVML tells none. A context is not worth it: of another kind of GPU
-    than the first the kernels are compiled again."""
-    try:
-        import pynvml  # noqa: PLC0415 - where it is missing nothing is compiled ahead, and nothing else changes
-    except ImportError:
-        return 0
-    try:
-        pynvml.nvmlInit()
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(pynvml.nvmlDeviceGetHandleByIndex(0))
-    except pynvml.NVMLError:
-        return 0
-    return 10 * int(major) + int(minor)
