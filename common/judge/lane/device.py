@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import torch
-import torch._dynamo
 
 from common.judge.device_memory import give_back_unused
 from common.judge.faults import JudgeFault
