@@ -109,7 +109,7 @@ def test_spread_is_found_whatever_the_layout_of_the_result() -> None:
 def test_moves_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large task's device has no room for the results of two."""
     expected, moves = expect(task("softmax")), list[weakref.ref[torch.Tensor]]()
-    run = Expected._nudged
+    run = Expected._moved
 
     def alone(self: Expected, draw: int) -> tuple[torch.Tensor, ...] | None:
         assert not any(there() is not None for there in moves)
@@ -118,7 +118,7 @@ def test_moves_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> 
         moves.append(weakref.ref(leaves[0]))
         return leaves
 
-    monkeypatch.setattr(Expected, "_nudged", alone)
+    monkeypatch.setattr(Expected, "_moved", alone)
     assert expected.spread[0].all() and len(moves) == 4
 
 

@@ -35,7 +35,8 @@ async def command(up: System, *arguments: str | Path) -> str:
 async def test_a_run_from_submission_to_report(up: System, tmp_path: Path) -> None:
     task, recording = write_recording(tmp_path, [(["passed"], "wrong_values")])
     with replay(recording) as url:
-        submitted = await command(up, "submit", task, "--llm", url, "--iterations", "1", "--stop", "never")
+        submitted = await command(up, "submit", task, "--llm", url, "--iterations", "1", "--stop", "never",
+                                  "--drain-seconds", "200")
         run = submitted.strip()
         await up.ended(run)
     status = json.loads(await command(up, "status", "--json"))

@@ -4,7 +4,7 @@ Both sides use it: the candidate's process to send what it returned, the judge t
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -66,3 +66,9 @@ def same_structure(ours: str, theirs: str) -> bool:
 
 
 _BRACKETS = str.maketrans("[]", "()")
+
+
+def map_tensors(values: Sequence[Any], change: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:
+    """The same structure with each tensor changed."""
+    leaves = flatten(list(values))[1]
+    return list(rebuild(list(values), [change(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]))
