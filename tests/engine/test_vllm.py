@@ -311,7 +311,7 @@ async def test_a_killed_engine_is_restarted_and_the_run_goes_on(up: tuple[System
     await system.until(run, lambda f: isinstance(f, GenerationStarted) and f.reason == "asked_by_test")
     core = next(pid for pid, line in descendants(system.process.pid).items() if line.startswith("VLLM::EngineCore"))
     os.kill(core, signal.SIGKILL)
-    events = await system.ended(run, seconds=240)
+    events = await system.ended(run, seconds=400)
     assert alive([core]) == []
     summary = summarise(events)
     assert (summary.reason, len(summary.iterations)) == ("iterations", 1)

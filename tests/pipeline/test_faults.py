@@ -60,7 +60,7 @@ async def kill_on(up: System, pattern: str, chosen: type[Message], every: int, m
                     kills.append(module)
 
 
-@pytest.mark.parametrize(("iterations", "every"), [(2, 10), pytest.param(4, 5, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("iterations", "every"), [(1, 10), pytest.param(4, 5, marks=pytest.mark.soak)])
 async def test_the_outcomes_are_those_of_an_undisturbed_run(
     up: System, material: tuple[Path, str], iterations: int, every: int
 ) -> None:

@@ -129,7 +129,7 @@ Tensor scans_for_expected(Tensor x) {
 """
 
 native = load_inline(
-    name="native_cheats", cpp_sources=SOURCE, extra_cflags=["-O2", "-mavx2", "-fopenmp"],
+    name="native_cheats", cpp_sources=SOURCE, extra_cflags=["-O2", "-march=native", "-fopenmp"],
     functions=["cache_in_native_code", "patches_the_clock", "late_native_thread", "spinning_thread", "installs_a_filter",
                "writes_after_return", "scans_for_expected"],
 )

@@ -340,7 +340,7 @@ Tensor batch_norm(Tensor x_, Tensor w_, Tensor b_, double eps) {
 products = load_inline(
     name="honest_products", cpp_sources=SOURCE,
     functions=["matmul", "triangular", "linear_gelu", "conv", "attention", "matmul_half", "batch_norm"],
-    extra_cflags=["-O2", "-mavx2", "-fopenmp"], extra_ldflags=["-fopenmp"],
+    extra_cflags=["-O2", "-march=native", "-fopenmp"], extra_ldflags=["-fopenmp"],
 )
 
 

@@ -463,7 +463,7 @@ Tensor transpose(Tensor x_) {
 FUNCTIONS = ["gated", "softmax", "layer_norm", "row_sum", "scan", "recurrence", "row_max", "normalize", "quantise", "loss",
              "row_stats", "transpose"]
 rows = load_inline(
-    name="honest_rows", cpp_sources=SOURCE, functions=FUNCTIONS, extra_cflags=["-O2", "-mavx2", "-fopenmp"],
+    name="honest_rows", cpp_sources=SOURCE, functions=FUNCTIONS, extra_cflags=["-O2", "-march=native", "-fopenmp"],
     extra_ldflags=["-fopenmp"],
 )
 
