@@ -90,6 +90,28 @@ triton.knobs.compilation.listener = lambda *, cache_hit, **_: found.append(cache
 """ + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.0").replace(
     "        return y", "        assert found and all(found), 'compiled with a device at hand'\n        return y"
 ))
+AUTOTUNED = _TRITON_ROWS.replace("@triton.jit", """
+import os, pathlib
+before = list(pathlib.Path(os.environ["TRITON_CACHE_DIR"]).rglob("*.autotune.json"))
+measured = []
+
+
+def measure(call, quantiles):
+    measured.append(call)
+    call()
+    return [1.0, 1.0, 1.0]
+
+
+@triton.autotune([triton.Config({}, num_warps=warps) for warps in (4, 8)], key=["cols"], do_bench=measure)
+@triton.jit""") + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.0").replace(
+    ", num_warps=8", ""
+).replace(
+    "        return y",
+    """        if before:
+            raise RuntimeError(f"measured before, and {len(measured)} times here")
+        return y""",
+))
+"""Its second process says what it found, and how often it measured a configuration itself."""
 AHEAD = """
 import os, pathlib
 assert list(pathlib.Path(os.environ["TRITON_CACHE_DIR"]).rglob("cuda_utils*")), "the driver's module is not there"

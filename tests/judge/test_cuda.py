@@ -16,6 +16,7 @@ from common.messages import Judgement, Outcome, TaskSource
 from tests.judge.sources_cuda import (
     ADD_TASK,
     AHEAD,
+    AUTOTUNED,
     CUDA,
     EAGER,
     ENDLESS,
@@ -158,6 +159,17 @@ async def test_kernels_are_compiled_before_there_is_a_device(cuda_judge: Judge, 
     assert artefact.record["foreseen"].startswith("compiled for"), artefact.record
     verdict = await cuda_judge.validate(rows, artefact, gpu)
     assert verdict.outcome is Outcome.PASSED, verdict.feedback
+
+
+async def test_what_autotuning_measured_goes_to_the_process_that_is_timed(
+    cuda_judge: Judge, rows: TaskSource, gpu: Device
+) -> None:
+    artefact = await cuda_judge.compile(rows, AUTOTUNED)
+    assert isinstance(artefact, Artefact), artefact.feedback
+    verdict = await cuda_judge.validate(rows, artefact, gpu)
+    assert verdict.outcome is Outcome.PASSED, verdict.feedback
+    profile = await cuda_judge.profile(rows, artefact, gpu)
+    assert "measured before, and 0 times here" in profile.feedback.summary, profile.feedback
 
 
 async def test_tritons_driver_module_is_there_before_the_first_kernel(
