@@ -38,8 +38,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _submission(start: RunStarted) -> RunSubmitted:
-    return RunSubmitted(
-        run=start.run, at=time.time(), task=start.task, budget=start.budget, llm=start.llm, strategy=start.strategy,
-        device=start.device, hardware=start.hardware, speculate=start.speculate, stop=start.stop,
-        drain_seconds=start.drain_seconds,
-    )
+    """What was asked for when the run was submitted, which its first fact has in full."""
+    asked = {name: getattr(start, name) for name in RunSubmitted.__struct_fields__ if name != "at"}
+    return RunSubmitted(at=time.time(), **asked)
