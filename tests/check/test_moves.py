@@ -1,13 +1,16 @@
 """What a tiny move tips over: found where it lies close beside a threshold, and not granted where it does not."""
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from msgspec import structs
 
 from common.judge.check import reference
 from common.judge.check.moves import move
-from tests.check.helpers import STRICT, case, eager, expect, judge, written
+from common.judge.check.reference import Expected
+from tests.check.helpers import STRICT, case, eager, expect, judge, task, written
 
 CLOSE = 1.5
 """Units in the last place between a value and its threshold that two roundings may bridge."""
@@ -29,6 +32,14 @@ def test_moves_in_pairs_find_most_of_what_is_near_and_a_closer_look_nearly_all()
     first, closer = missed(1, closer=False), missed(1, closer=True)
     assert 60 <= first <= 200, "one of 30: pairs that are both smaller than the distance"
     assert closer <= 2
+
+
+def test_of_a_large_result_no_closer_look_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, module = expect(task("softmax")), sys.modules[Expected.__module__]
+    monkeypatch.setattr(module, "_LARGE", expected.nbytes)
+    assert not expected.look_closer(), "what the first moves found takes room as well"
+    monkeypatch.setattr(module, "_LARGE", expected.nbytes)
+    assert expected.look_closer()
 
 
 def test_the_second_of_a_pair_goes_as_far_the_other_way() -> None:

@@ -25,6 +25,8 @@ log = get_logger()
 
 _MOVES, _MORE = 4, 8
 """How many moves are tried at first, and how many more where few values hang on them."""
+_LARGE = 4 << 30
+"""Bytes of a reference beyond which no more are tried: they take seconds of a leased device, and integers are kept."""
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,14 +96,14 @@ class Expected:
         )
 
     def look_closer(self) -> bool:
-        """Widen the spread by more moves; False where there are none, or they were made before.
+        """Widen the spread by more moves; False where there are none, they were made before, or it is too large.
 
         A value beside a threshold is tipped over by four of five pairs of moves. With four more pairs one of 30,000 is
         missed, where it was one of 30 (`tests/check/test_moves.py` counts them).
         """
-        if self._closer or not self.widened:
-            return False
         self.spread, self.noise  # noqa: B018 - the unit of error stays that of the first moves
+        if self._closer or not self.widened or self.nbytes > _LARGE:
+            return False
         self._closer.append(True)
         return any([self._move(self.spread, draw) for draw in range(_MOVES, _MOVES + _MORE)])
 
