@@ -13,7 +13,7 @@ from common.messages import Budget, CandidateProposed, RunEnded
 from common.report.summary import summarise
 from tests.pipeline.recordings import write_recording
 from tests.pipeline.replay import replay
-from tests.pipeline.system import System, outcomes, system
+from tests.pipeline.system import DRAIN_SECONDS, System, outcomes, system
 from tests.pipeline.test_run import specgen
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,7 +36,7 @@ async def test_a_run_from_submission_to_report(up: System, tmp_path: Path) -> No
     task, recording = write_recording(tmp_path, [(["passed"], "wrong_values")])
     with replay(recording) as url:
         submitted = await command(up, "submit", task, "--llm", url, "--iterations", "1", "--stop", "never",
-                                  "--drain-seconds", "200")
+                                  "--drain-seconds", str(DRAIN_SECONDS))
         run = submitted.strip()
         await up.ended(run)
     status = json.loads(await command(up, "status", "--json"))

@@ -137,9 +137,12 @@ def _rounded(expected: Expected, index: int, got: torch.Tensor, policy: CheckPol
     lower = lower_precision(expected, index, got, error, policy.precision)
     if ratio <= limit and (not lower or kind in EXTREME):
         return None
-    far = farther(got, exact, limit * unit_of_error(expected, index, policy))
-    if not lower and _few(far) and expected.look_closer():
-        return _rounded(expected, index, got, policy)
+    unit = unit_of_error(expected, index, policy)
+    far = farther(got, exact, limit * unit)
+    if not lower and _few(far):
+        ratio = rms_beyond(got, exact, expected.closer[index]) / unit
+        if ratio <= limit:
+            return None
     share = int(far.sum()) / max(1, far.numel())
     return _finding(
         Outcome.PRECISION_DOWNGRADE if lower else Outcome.WRONG_VALUES, expected, index,
@@ -153,12 +156,10 @@ def _discrete(expected: Expected, index: int, got: torch.Tensor) -> Finding | No
     """Integers and booleans: each equals eager's, or fp64's, or fp64's when inputs move in their last place."""
     eager, exact = expected.eager[index], expected.exact[index]
     far = (got != eager) & (got != exact)
-    if not bool(far.any()):
-        return None
-    for moved in expected.spread[index]:
-        far &= got != moved
-    if bool(far.any()) and _few(far) and expected.look_closer():
-        return _discrete(expected, index, got)
+    if bool(far.any()):
+        far = _unexplained(far, got, expected.spread[index])
+    if _few(far):
+        far = _unexplained(far, got, expected.closer[index])
     wrong = int(far.sum())
     if wrong == 0:
         return None
@@ -168,9 +169,16 @@ def _discrete(expected: Expected, index: int, got: torch.Tensor) -> Finding | No
     )
 
 
+def _unexplained(far: torch.Tensor, got: torch.Tensor, moves: list[torch.Tensor]) -> torch.Tensor:
+    """Those that no move gives."""
+    for moved in moves:
+        far = far & (got != moved)
+    return far
+
+
 def _few(far: torch.Tensor) -> bool:
     """Whether a rounding or a threshold inside the task may have tipped them over, and no move has found it yet."""
-    return int(far.sum()) <= max(_FEW, far.numel() // 1000)
+    return 0 < int(far.sum()) <= max(_FEW, far.numel() // 1000)
 
 
 def _number(expected: Expected, index: int, got: Any) -> Finding | None:

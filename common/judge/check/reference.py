@@ -62,8 +62,6 @@ class Expected:
     written: int = 0
     """Bytes of memory that eager's outputs take: without views of inputs, and elements that are repeated once."""
     unusable: str = ""
-    _closer: list[bool] = field(default_factory=list, repr=False)
-    """Not empty once it was looked closer."""
 
     @property
     def usable(self) -> bool:
@@ -95,17 +93,18 @@ class Expected:
             0.0 if scale is None else rms(moved) / MOVE for moved, scale in zip(self.spread, self.scales, strict=True)
         )
 
-    def look_closer(self) -> bool:
-        """Widen the spread by more moves; False where there are none, they were made before, or it is too large.
+    @cached_property
+    def closer(self) -> tuple[Any, ...]:
+        """The spread, widened in place by more moves where the reference is not too large for them.
 
         A value beside a threshold is tipped over by four of five pairs of moves. With four more pairs one of 30,000 is
         missed, where it was one of 30 (`tests/check/test_moves.py` counts them).
         """
-        self.spread, self.noise  # noqa: B018 - the unit of error stays that of the first moves
-        if self._closer or not self.widened or self.nbytes > _LARGE:
-            return False
-        self._closer.append(True)
-        return any([self._move(self.spread, draw) for draw in range(_MOVES, _MOVES + _MORE)])
+        self.noise  # noqa: B018 - the unit of error stays that of the first moves
+        if self.widened and self.nbytes <= _LARGE:
+            for draw in range(_MOVES, _MOVES + _MORE):
+                self._move(self.spread, draw)
+        return self.spread
 
     def _move(self, spread: Sequence[Any], draw: int) -> bool:
         """One move after the other: a large task's device has no room for the results of two."""
