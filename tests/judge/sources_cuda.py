@@ -24,6 +24,32 @@ ADD_TASK = _TASK.format(
     inputs="torch.randn(8192, 2048), torch.randn(8192, 2048)",
 )
 LARGE_TASK = ADD_TASK.replace("8192", "262144")
+_CONVOLUTION = '''
+import torch
+import torch.nn as nn
+
+
+class {name}(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(128, 128, 3, groups=128, bias=False)
+
+    def forward(self, x):
+        return self.convolution(x){factor}
+
+
+def get_inputs():
+    return [torch.rand(64, 128, 256, 512)]
+
+
+def get_init_inputs():
+    return []
+'''
+HUGE_TASK, HUGE_RIGHT, HUGE_WRONG = (
+    _CONVOLUTION.format(name=name, factor=factor)
+    for name, factor in (("Model", ""), ("ModelNew", ""), ("ModelNew", ".mul_(1.001)"))
+)
+"""4 GiB of inputs and as many of outputs: with what a comparison needs, most of an 80 GiB device."""
 MATMUL_TASK = _TASK.format(
     arguments="a, b", result="a @ b", inputs="torch.randn(512, 512), torch.randn(512, 512)",
 )
@@ -113,8 +139,11 @@ def measure(call, quantiles):
 ))
 """Its second process says what it found, and how often it measured a configuration itself."""
 AHEAD = """
-import os, pathlib
+import os, pathlib, sys
+import triton.runtime.cache
 assert list(pathlib.Path(os.environ["TRITON_CACHE_DIR"]).rglob("cuda_utils*")), "the driver's module is not there"
+assert triton.runtime.cache.triton_key.cache_info().currsize, "Triton's files are not read"
+assert "torch._dynamo" in sys.modules, "what traces is not imported"
 """ + TRITON
 WRONG = _TRITON_ROWS + _MODEL.format(arguments="x, g", body=_LAUNCH.format(factor="1.001"))
 

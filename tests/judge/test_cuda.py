@@ -21,6 +21,9 @@ from tests.judge.sources_cuda import (
     EAGER,
     ENDLESS,
     FORESEEN,
+    HUGE_RIGHT,
+    HUGE_TASK,
+    HUGE_WRONG,
     LARGE_TASK,
     MATMUL_TASK,
     OUT_OF_BOUNDS,
@@ -229,3 +232,10 @@ async def test_an_idle_judge_leaves_the_device_its_memory(cuda_judge: Judge, row
             return
         await asyncio.sleep(0.1)
     raise AssertionError(f"{held} bytes are still taken")
+
+
+@pytest.mark.alone
+async def test_a_device_has_room_to_look_closely_at_huge_outputs(cuda_judge: Judge, gpu: Device) -> None:
+    huge = TaskSource(name="huge", source=HUGE_TASK)
+    assert (await verdict(cuda_judge, huge, gpu, HUGE_RIGHT)).outcome is Outcome.PASSED
+    assert (await verdict(cuda_judge, huge, gpu, HUGE_WRONG)).outcome is Outcome.WRONG_VALUES

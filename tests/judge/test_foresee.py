@@ -44,6 +44,8 @@ class ModelNew(torch.nn.Module):
 _PROGRAM = '''
 import json, sys
 from pathlib import Path
+import torch
+torch.cuda.is_available = lambda: True  # as NVML tells processes that are kept from the devices
 from common.judge.child.foresee import foresee
 from common.judge.child.module import load_module
 from common.judge.protocol import Foresee
@@ -55,7 +57,9 @@ print(json.dumps({"launches": found.launches, "missed": found.missed}))
 
 def test_a_tasks_own_shape_is_the_first() -> None:
     own, *others = shapes(load_task(_SOFTMAX))
-    assert own.name == "own" and others and all(case.held_out for case in others)
+    assert own.name == "own"
+    assert {case.layout for case in others} == {"own", "sliced", "strided"}
+    assert {case.name for case in others} > {"fewer-rows", "more-rows"}
 
 
 def test_of_a_source_without_a_kernel_nothing_is_compiled() -> None:
@@ -82,9 +86,10 @@ def test_every_configuration_is_compiled_without_a_device(tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    calls = len(shapes(load_task(_SOFTMAX)))
-    assert found["launches"] == 3 * calls, "both configurations, and the one that is chosen"
-    assert len(found["missed"]) == calls and "DataDependent" in found["missed"][0], "the branch on a value"
+    cases = shapes(load_task(_SOFTMAX))
+    tuned = sum(case.layout == "own" for case in cases)
+    assert found["launches"] == len(cases) + 2 * tuned, "both configurations once, and the one that is chosen"
+    assert len(found["missed"]) == len(cases) and "DataDependent" in found["missed"][0], "the branch on a value"
     compiled = list((tmp_path / "cache").rglob("*.cubin"))
     assert len(compiled) >= 2
     assert not list((tmp_path / "cache").rglob("*.autotune.json")), "nothing was measured"

@@ -12,8 +12,12 @@ import torch
 
 from common.judge.check.cases import Case, Layout
 from common.judge.check.draws import edit, has_square_structure, redraw
-from common.judge.check.structure import flatten, rebuild
+from common.judge.check.structure import flatten, map_tensors, rebuild
 from common.judge.check.task import TaskModule, TaskProblem, call, load_task
+
+_GAP = 64
+"""Most elements between the rows of a sliced tensor. As many as a row has would double what a kernel's offsets span,
+past 2**31 for some task whose own inputs stay below it."""
 
 
 class CaseUnusable(Exception):
@@ -80,8 +84,8 @@ def make_inputs(task: TaskModule, case: Case, device: torch.device | str) -> lis
     """The positional inputs of a case, on the device.
 
     CaseUnusable where the task has no such case. The same task, case and device give the same values; on the meta
-    device there are shapes alone. A case that edits another gives new tensors with the values the other's buffers
-    hold after the edit: writing them into those buffers is the caller's part.
+    device there are shapes and layouts alone. A case that edits another gives new tensors with the values the other's
+    buffers hold after the edit: writing them into those buffers is the caller's part.
     """
     device = torch.device(device)
     if case.edits:
@@ -90,13 +94,9 @@ def make_inputs(task: TaskModule, case: Case, device: torch.device | str) -> lis
     if case.rows != "own":
         own = _with_rows(task, case, own, device)
     if device.type == "meta":
-        return own
+        return map_tensors(own, lambda leaf: _lay_out(leaf, case.layout))
     generator = torch.Generator(device).manual_seed(case.seed)
-    leaves = [
-        _lay_out(redraw(leaf, case.kind, generator), case.layout) if isinstance(leaf, torch.Tensor) else leaf
-        for leaf in flatten(own)[1]
-    ]
-    return list(rebuild(own, leaves))
+    return map_tensors(own, lambda leaf: _lay_out(redraw(leaf, case.kind, generator), case.layout))
 
 
 def draw_own(task: TaskModule, case: Case, device: torch.device) -> list[Any]:
@@ -178,4 +178,4 @@ def _lay_out(values: torch.Tensor, layout: Layout) -> torch.Tensor:
         return values.mT.contiguous().mT
     if values.dim() == 1:
         return torch.stack([values, values.flip(0)], -1)[:, 0]
-    return torch.cat([values, values.flip(-1)], -1)[..., : values.shape[-1]]
+    return torch.cat([values, values.flip(-1)[..., :_GAP]], -1)[..., : values.shape[-1]]

@@ -5,14 +5,15 @@ emulated one; a wrong formula's does not, however small it is.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
-from common.judge.check.inputs import build_model, make_inputs
+from common.judge.check.inputs import build_model
 from common.judge.check.measure import pieces, rms_difference
-from common.judge.check.reference import Expected, run_wide
+from common.judge.check.reference import Expected, if_room, run_wide
 from common.judge.check.widen import MANTISSA, round_mantissa, rounded_inputs, rounded_model
 
 _ORDER = {"fp32": 0, "tf32": 1, "bf16": 2}
@@ -31,8 +32,12 @@ def granted_error(expected: Expected, index: int, precision: str) -> float:
     if _ORDER[precision] == 0 or not _lowers(expected, index):
         return 0.0
     names = [name for name, order in _ORDER.items() if 0 < order <= _ORDER[precision]]
-    errors = [rms_difference(low, expected.exact[index]) for name in names for low in _emulated(expected, index, name)]
+    errors = [_error(emulate(), expected, index) for name in names for emulate in _emulations(expected, index, name)]
     return _GRANTED * max(errors, default=0.0)
+
+
+def _error(low: torch.Tensor | None, expected: Expected, index: int) -> float:
+    return 0.0 if low is None else rms_difference(low, expected.exact[index])
 
 
 def lower_precision(expected: Expected, index: int, got: torch.Tensor, error: float, allowed: str) -> str:
@@ -42,11 +47,16 @@ def lower_precision(expected: Expected, index: int, got: torch.Tensor, error: fl
         return ""
     exact = expected.exact[index]
     for name in ("tf32", "bf16")[_ORDER[allowed] :]:
-        for low in _emulated(expected, index, name):
-            emulated = rms_difference(low, exact)
-            if emulated / _WINDOW <= error <= emulated * _WINDOW and _cosine(got, low, exact) >= _ALIGNED:
-                return name
+        if any(_explains(emulate(), got, exact, error) for emulate in _emulations(expected, index, name)):
+            return name
     return ""
+
+
+def _explains(low: torch.Tensor | None, got: torch.Tensor, exact: torch.Tensor, error: float) -> bool:
+    if low is None:
+        return False
+    emulated = rms_difference(low, exact)
+    return emulated / _WINDOW <= error <= emulated * _WINDOW and _cosine(got, low, exact) >= _ALIGNED
 
 
 def _lowers(expected: Expected, index: int) -> bool:
@@ -54,22 +64,27 @@ def _lowers(expected: Expected, index: int) -> bool:
     return expected.widened and expected.eager[index].dtype == torch.float32
 
 
-def _emulated(expected: Expected, index: int, name: str) -> Iterator[torch.Tensor]:
-    """The output as kernels of that precision make it: operands of products rounded or cut off, as tensor cores take
-    them; inputs and weights stored so; the result stored so; every intermediate stored so."""
-    inputs = make_inputs(expected.task, expected.case, expected.device)
+def _emulations(expected: Expected, index: int, name: str) -> Iterator[Callable[[], torch.Tensor | None]]:
+    """The output as kernels of that precision make it: the result stored so; operands of products rounded or cut off,
+    as tensor cores take them; inputs and weights stored so; every intermediate stored so. Each is computed when it is
+    called, so that a large task's device holds one at a time; None where torch cannot or has no memory for it.
+    """
     model, bits = build_model(expected.task, expected.case, expected.device), MANTISSA[name]
-    yield round_mantissa(expected.exact[index], bits)
-    runs: tuple[dict[str, Any], ...] = (
-        {"rounding": name},
-        {"rounding": name, "cut": True},
-        {"model": rounded_model(model, bits), "inputs": rounded_inputs(inputs, bits)},
-        {"rounding": name, "everywhere": True},
+
+    def wide(*, stored: bool = False, **rounded: Any) -> torch.Tensor | None:
+        inputs = expected.inputs()
+        given = (rounded_model(model, bits), rounded_inputs(inputs, bits)) if stored else (model, inputs)
+        leaves = run_wide(*given, own=True, **rounded)
+        return None if leaves is None else leaves[index]
+
+    runs: tuple[Callable[[], torch.Tensor | None], ...] = (
+        partial(round_mantissa, expected.exact[index], bits),
+        partial(wide, rounding=name),
+        partial(wide, rounding=name, cut=True),
+        partial(wide, stored=True),
+        partial(wide, rounding=name, everywhere=True),
     )
-    for run in runs:
-        leaves = run_wide(**{"model": model, "inputs": inputs, **run})
-        if leaves is not None:
-            yield leaves[index]
+    return (partial(if_room, run) for run in runs)
 
 
 def _cosine(got: torch.Tensor, low: torch.Tensor, exact: torch.Tensor) -> float:

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import torch
@@ -22,6 +22,7 @@ from common.judge.check.widen import in_fp64
 from common.logs import get_logger
 
 log = get_logger()
+T = TypeVar("T")
 
 _MOVES, _MORE = 4, 8
 """How many moves are tried at first, and how many more where few values hang on them."""
@@ -116,16 +117,28 @@ class Expected:
 
     def _moved(self, draw: int) -> tuple[Any, ...] | None:
         """None where torch cannot, or has no memory for it. Every second draw is the one before it, turned round."""
-        model, seed = build_model(self.task, self.case, self.device), self.case.seed + 1000 * (draw // 2)
-        try:
-            inputs = make_inputs(self.task, self.case, self.device)
-            back = draw % 2 == 1
+        seed, back = self.case.seed + 1000 * (draw // 2), draw % 2 == 1
+
+        def run() -> tuple[Any, ...] | None:
+            model, inputs = build_model(self.task, self.case, self.device), self.inputs()
             moved = [move(inputs.pop(0), seed + i, back=back) for i in range(len(inputs))]
-            return run_wide(move_model(model, seed, back=back), moved)
-        except torch.OutOfMemoryError as error:
-            log.info("reference.not_moved", error=str(error)[:300])
-            torch.cuda.empty_cache()
-            return None
+            return run_wide(move_model(model, seed, back=back), moved, own=True)
+
+        return if_room(run)
+
+    def inputs(self) -> list[Any]:
+        """Made anew: to keep them would take memory."""
+        return make_inputs(self.task, self.case, self.device)
+
+
+def if_room(run: Callable[[], T]) -> T | None:
+    """None where the device has too little memory left for it."""
+    try:
+        return run()
+    except torch.OutOfMemoryError as error:
+        log.info("reference.no_room", error=str(error)[:300])
+        torch.cuda.empty_cache()
+        return None
 
 
 def _assumed(still: Any, scale: Scale | None, eager: Any) -> Any:
@@ -210,11 +223,13 @@ def run_wide(
     *,
     everywhere: bool = False,
     cut: bool = False,
+    own: bool = False,
 ) -> tuple[Any, ...] | None:
-    """The result's leaves in fp64 (or rounded, see Widen); None where torch cannot."""
+    """The result's leaves in fp64 (or rounded, see Widen); None where torch cannot. With `own` nobody else needs the
+    inputs: those that are fp64 are not copied."""
     try:
         wide = copy.deepcopy(model).double()
-        given = map_tensors(inputs, _own_wide)
+        given = map_tensors(inputs, partial(_own_wide, copied=not own))
         with torch.no_grad(), in_fp64(rounding, everywhere=everywhere, cut=cut):
             leaves = flatten(wide(*given))[1]
     except Exception as error:  # noqa: BLE001 - the edge to the user's code: whatever it raises, fp64 is not to be had
@@ -225,9 +240,9 @@ def run_wide(
     return tuple(_as_double(leaf) for leaf in leaves)
 
 
-def _own_wide(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy, in fp64 where it is floating."""
-    return tensor.to(torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=True)
+def _own_wide(tensor: torch.Tensor, *, copied: bool) -> torch.Tensor:
+    """In fp64 where it is floating."""
+    return tensor.to(torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=copied)
 
 
 def _as_double(leaf: Any) -> Any:

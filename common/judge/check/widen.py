@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from common.judge.check.measure import cut as in_pieces
 from common.judge.check.structure import flatten, rebuild
 
 _NARROW = (torch.float32, torch.float16, torch.bfloat16)
@@ -82,9 +83,12 @@ def _map(change: Callable[[Any], Any], item: Any) -> Any:
 
 def round_mantissa(values: torch.Tensor, bits: int, *, cut: bool = False) -> torch.Tensor:
     """fp64 values rounded to nearest (or cut off) with `bits` of mantissa; the exponent's range is kept."""
-    mantissa, exponent = torch.frexp(values)
-    scaled = mantissa * 2 ** (bits + 1)
-    return torch.ldexp((torch.trunc(scaled) if cut else torch.round(scaled)) / 2 ** (bits + 1), exponent)
+    rounded = torch.empty_like(values, memory_format=torch.contiguous_format)
+    for into, piece in in_pieces(rounded, values):
+        mantissa, exponent = torch.frexp(piece)
+        scaled = mantissa * 2 ** (bits + 1)
+        into.copy_(torch.ldexp((torch.trunc(scaled) if cut else torch.round(scaled)) / 2 ** (bits + 1), exponent))
+    return rounded
 
 
 def rounded_inputs(values: list[Any], bits: int) -> list[Any]:

@@ -1,7 +1,8 @@
-"""What Triton would compile in every process whatever its kernels, compiled once before any is forked. No context is
-made here: a fork could not use it."""
+"""What every process of a candidate would do whatever its kernels, done once before any is forked. No context is made
+here: a fork could not use it."""
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import tempfile
@@ -19,6 +20,8 @@ def prepare() -> None:
     """Nothing to do where torch is built for CPUs."""
     if torch.version.cuda:
         triton_files.update(_compile_triton_driver())
+        _hash_triton()
+        importlib.import_module("torch._dynamo")  # by calls on tensors without values (`foresee.py`): a second as well
 
 
 def _compile_triton_driver() -> dict[str, bytes]:
@@ -35,3 +38,15 @@ def _compile_triton_driver() -> dict[str, bytes]:
         finally:
             del os.environ["TRITON_CACHE_DIR"]
         return kernels.collect(Path(folder))
+
+
+def _hash_triton() -> None:
+    """A process's first launch reads all of Triton's own files, for the keys of its cache: more than a second."""
+    try:
+        from triton.runtime.cache import triton_key  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - see facts
+
+        importlib.import_module("triton.experimental.gluon")  # by a launch
+    except ImportError as error:
+        print(f"Triton's own files are not read ahead: {error}")
+    else:
+        triton_key()

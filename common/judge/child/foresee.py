@@ -51,8 +51,9 @@ def foresee(module: ModuleType, order: Foresee) -> Foreseen:
 
 
 def shapes(task: TaskModule) -> list[Case]:
-    """A task's own, then each other that it is checked with."""
-    return [case for case in plan_cases(task, secret=b"shapes") if case.name == "own" or case.held_out]
+    """A task's own, then each other shape and layout that it is checked with."""
+    cases = plan_cases(task, secret=b"shapes")
+    return [case for case in cases if case.name == "own" or case.held_out or case.layout != "own"]
 
 
 def _call(module: ModuleType, task: TaskModule, case: Case, missed: list[str]) -> None:
@@ -80,7 +81,9 @@ def _move(model: torch.nn.Module) -> None:
 
 
 def _shaped(leaf: Any) -> Any:
-    return torch.empty_like(leaf, device=_DEVICE) if isinstance(leaf, torch.Tensor) else leaf
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    return torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device=_DEVICE)
 
 
 class _Compiling:
@@ -93,6 +96,9 @@ class _Compiling:
 
         self.launches = 0
         self._launchers = True
+        # NVML tells of GPUs whether this process has them or not, and torch would make a context for the first tensor
+        # that is said to be on one.
+        torch.cuda.is_available = lambda: False
         driver.set_active(_Driver(capability))
         compile_only = JITFunction.run
 
