@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ print(json.dumps({"launches": found.launches, "missed": found.missed}))
 
 def test_a_tasks_own_shape_is_the_first() -> None:
     own, *others = shapes(load_task(_SOFTMAX))
-    assert own.name == "own"
+    assert own.name == "own" and others[-1].layout != "own"
     assert {case.layout for case in others} == {"own", "sliced", "strided"}
     assert {case.name for case in others} > {"fewer-rows", "more-rows"}
 
@@ -75,17 +76,27 @@ def test_what_the_process_that_passed_compiled_is_preferred(tmp_path: Path) -> N
     assert kept.find("abc") == {"launched": b""}
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton, which comes with torch for a GPU")
-def test_every_configuration_is_compiled_without_a_device(tmp_path: Path) -> None:
-    (tmp_path / "task.py").write_text(_SOFTMAX)
-    (tmp_path / "source.py").write_text(_SOURCE)
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="needs Triton, which comes with torch for a GPU"
+)
+
+
+def _found(folder: Path, source: str) -> dict[str, Any]:
+    (folder / "task.py").write_text(_SOFTMAX)
+    (folder / "source.py").write_text(source)
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, "task.py", "source.py"], capture_output=True, text=True, timeout=200,
-        cwd=tmp_path, env=os.environ | {"TRITON_CACHE_DIR": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": "",
-                                        "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        cwd=folder, env=os.environ | {"TRITON_CACHE_DIR": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": "",
+                                      "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@needs_triton
+def test_every_configuration_is_compiled_without_a_device(tmp_path: Path) -> None:
+    found = _found(tmp_path, _SOURCE)
     cases = shapes(load_task(_SOFTMAX))
     tuned = sum(case.layout == "own" for case in cases)
     assert found["launches"] == len(cases) + 2 * tuned, "both configurations once, and the one that is chosen"
@@ -93,3 +104,10 @@ def test_every_configuration_is_compiled_without_a_device(tmp_path: Path) -> Non
     compiled = list((tmp_path / "cache").rglob("*.cubin"))
     assert len(compiled) >= 2
     assert not list((tmp_path / "cache").rglob("*.autotune.json")), "nothing was measured"
+
+
+@needs_triton
+def test_what_fails_on_the_tasks_own_shapes_is_compiled_for_no_others(tmp_path: Path) -> None:
+    found = _found(tmp_path, _SOURCE.replace("2 * tl.load", "2 * tl.no_such_load"))
+    (missed,) = found["missed"]
+    assert "no_such_load" in missed

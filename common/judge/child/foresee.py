@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses import fake_tensor
 
 from common.errors import UsageError
 from common.judge.check import (
@@ -30,6 +30,10 @@ from common.judge.child.module import defines_triton
 from common.judge.protocol import Foresee, Foreseen
 
 _DEVICE = torch.device("cuda", 0)
+_WANTING_VALUES = (
+    fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException,
+    fake_tensor.UnsupportedFakeTensorException, fake_tensor.UnsupportedOperatorException,
+)
 _WORDS = 300
 
 
@@ -45,7 +49,7 @@ def foresee(module: ModuleType, order: Foresee) -> Foreseen:
             if time.monotonic() > until:
                 raise TimeoutError("no time was left")
             _call(module, task, case, missed)
-    except (TaskProblem, CaseUnusable, UsageError, TimeoutError) as problem:
+    except (TaskProblem, CaseUnusable, UsageError, TimeoutError, _Wrong) as problem:
         missed.append(str(problem)[:_WORDS])
     return Foreseen(launches=compiled.launches, missed=tuple(missed))
 
@@ -53,20 +57,28 @@ def foresee(module: ModuleType, order: Foresee) -> Foreseen:
 def shapes(task: TaskModule) -> list[Case]:
     """A task's own, then each other shape and layout that it is checked with."""
     cases = plan_cases(task, secret=b"shapes")
-    return [case for case in cases if case.name == "own" or case.held_out or case.layout != "own"]
+    own = [case for case in cases if case.name == "own"]
+    return own + [case for case in cases if case.held_out] + [case for case in cases if case.layout != "own"]
+
+
+class _Wrong(Exception):
+    """The source fails on the task's own shapes, as it will on a device: no other is compiled for."""
 
 
 def _call(module: ModuleType, task: TaskModule, case: Case, missed: list[str]) -> None:
     inputs = make_inputs(task, case, "meta")
     arguments = make_init_inputs(task, case)
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        with fake_tensor.FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
             model = module.ModelNew(*arguments)
             if isinstance(model, torch.nn.Module):
                 _move(model)
             model(*rebuild(inputs, [_shaped(leaf) for leaf in flatten(inputs)[1]]))
     except Exception as error:  # noqa: BLE001 - the edge of foreign code, which is made for tensors with values
-        missed.append(f"{type(error).__name__}: {error}"[:_WORDS])
+        told = f"{type(error).__name__}: {error}"[:_WORDS]
+        if case.name == "own" and not isinstance(error, _WANTING_VALUES):
+            raise _Wrong(told) from None
+        missed.append(told)
 
 
 def _move(model: torch.nn.Module) -> None:

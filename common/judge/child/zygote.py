@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+import warnings
 
 import msgspec
 
@@ -92,6 +93,8 @@ class Zygote:
 
 def main() -> int:
     jail.die_with_parent(signal.SIGKILL)
+    # NVML, by which torch looks for GPUs, has a thread of its own; no fork needs it.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     door = socket.socket(fileno=int(sys.argv[1]))
     facts.warm_up()
     ahead.prepare()
