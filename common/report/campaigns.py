@@ -33,7 +33,7 @@ def ledgers(tallies: Iterable[Tally]) -> list[CampaignLedger]:
         ledger.candidates += len(tally.proposed)
         ledger.main_tokens += _generated(tally, "main")
         ledger.fork_tokens += _generated(tally, "fork")
-        ledger.device_seconds += sum(tally.held.values())
+        ledger.device_seconds += tally.device_seconds()[0]
         if best := tally.best():
             ledger.best = max(best["speedup"], ledger.best or 0.0)
     return sorted(found.values(), key=lambda ledger: ledger.campaign)

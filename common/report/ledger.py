@@ -38,12 +38,12 @@ def ledger(tally: Tally) -> Ledger:
         kind = tally.generations[iteration, name].kind
         purpose = "main" if kind == "main" else _worth(tally, ended.candidate, iteration, name)
         spent[purpose].tokens += ended.reasoning_tokens + ended.answer_tokens
-    for candidate, seconds in tally.held.items():
-        proposed = tally.proposed.get(candidate)
+    for held in tally.held():
+        proposed = tally.proposed.get(held.candidate)
         if proposed is not None:
             main = proposed.origin == "main"
-            purpose = "main" if main else _worth(tally, candidate, proposed.iteration, proposed.generation)
-            spent[purpose].device_seconds += seconds
+            purpose = "main" if main else _worth(tally, held.candidate, proposed.iteration, proposed.generation)
+            spent[purpose].device_seconds += held.seconds
     best = tally.best()
     return Ledger(
         **spent, saved_tokens=_saved(tally),

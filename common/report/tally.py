@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.messages import (
     AttemptFailed,
@@ -30,6 +30,19 @@ from common.messages import (
 _QUEUE = "queue"
 
 
+class Held(NamedTuple):
+    """A device leased for a candidate; unix seconds."""
+
+    device: str
+    candidate: str
+    since: float
+    until: float
+
+    @property
+    def seconds(self) -> float:
+        return self.until - self.since
+
+
 class Tally:
     def __init__(self, start: RunStarted) -> None:
         self.start = start
@@ -54,10 +67,8 @@ class Tally:
         self.replicas: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """Address to what was sent there, where the run has several: `main`, forks by how they came by their prefix,
         and `moved` for what went on there after another had broken it off."""
-        self.held: defaultdict[str, float] = defaultdict(float)
-        """Candidate to the seconds for which devices were held for it."""
         self._leases: dict[tuple[str, int], LeaseTaken] = {}
-        self._busy: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._returned: list[Held] = []
 
     def add(self, event: Message) -> None:
         match event:
@@ -121,29 +132,40 @@ class Tally:
 
     def _lease(self, event: LeaseTaken | LeaseReleased) -> None:
         """A lease counts for this run where the job it was taken for is this run's."""
-        if isinstance(event, LeaseTaken):
-            if event.run == self.start.run:
-                self._leases[event.device, event.lease] = event
-        elif taken := self._leases.pop((event.device, event.lease), None):
-            self._busy[event.device].append((event.at - event.seconds, event.at))
-            self.held[taken.candidate] += event.seconds
+        if isinstance(event, LeaseReleased):
+            if taken := self._leases.pop((event.device, event.lease), None):
+                self._returned.append(Held(event.device, taken.candidate, event.at - event.seconds, event.at))
+            return
+        for key in [key for key in self._leases if key[0] == event.device]:
+            taken = self._leases.pop(key)  # its holder died: nobody says since when, but it has the device no more
+            self._returned.append(Held(taken.device, taken.candidate, taken.at, event.at))
+        if event.run == self.start.run:
+            self._leases[event.device, event.lease] = event
 
     # ---- what follows from the counts
 
     def wall_seconds(self) -> float:
         return self.last_at - self.start.at
 
+    def held(self) -> list[Held]:
+        """Each lease; one that nobody has returned yet lasts until now."""
+        kept = [
+            Held(device, taken.candidate, taken.at, max(taken.at, self.last_at))
+            for (device, _), taken in self._leases.items()
+        ]
+        return self._returned + kept
+
     def utilisation(self) -> dict[str, float]:
-        wall = self.wall_seconds()
-        busy = {device: sum(end - start for start, end in spans) for device, spans in sorted(self._busy.items())}
-        return {device: seconds / wall for device, seconds in busy.items()} if wall else {}
+        wall, busy = self.wall_seconds(), defaultdict[str, float](float)
+        for held in self.held():
+            busy[held.device] += held.seconds
+        return {device: seconds / wall for device, seconds in sorted(busy.items())} if wall else {}
 
     def device_seconds(self) -> tuple[float, float]:
         """Seconds for which devices were held, and how many of them while a main generation ran."""
-        held = [span for spans in self._busy.values() for span in spans]
-        thinking = self._thinking()
-        shared = (max(0.0, min(end, until) - max(start, since)) for start, end in held for since, until in thinking)
-        return sum(end - start for start, end in held), sum(shared)
+        held, thinking = self.held(), self._thinking()
+        shared = (max(0.0, min(h.until, until) - max(h.since, since)) for h in held for since, until in thinking)
+        return sum(h.seconds for h in held), sum(shared)
 
     def _thinking(self) -> list[tuple[float, float]]:
         """From the start to the end of each main generation."""

@@ -249,6 +249,25 @@ def test_time_on_devices_counts_as_overlapped_only_while_a_main_generation_runs(
     assert tally.device_seconds() == (10.0, 2.0)
 
 
+def test_a_lease_that_was_never_returned_lasts_until_the_device_is_another_s_or_the_log_ends() -> None:
+    log = Log()
+    log.iteration()
+    since = log.facts[0].at
+    held = {"worker": "w", "stage": Stage.PROFILE, "iteration": 1, "candidate": "c1"}
+    kept = LeaseTaken(**held, device="kept", lease=1, at=since + 1.0, run="r")
+    lost = LeaseTaken(**held, device="lost", lease=1, at=since + 1.0, run="r")
+    taken = LeaseTaken(**held, device="lost", lease=2, at=since + 4.0, run="another")
+    log.now += 10.0
+    log.record(IterationEnded, iteration=1, reason="finished", H=())
+    tally = Tally(started(log.facts))
+    for event in [*log.facts, kept, lost, taken]:
+        tally.add(event)
+    last = tally.last_at - since
+    assert {h.device: (h.since - since, h.until - since) for h in tally.held()} == {
+        "kept": (1.0, last), "lost": (1.0, 4.0),
+    }
+
+
 NOTHING_OF_OURS = '{"subject": "x", "message": {}}'
 
 
