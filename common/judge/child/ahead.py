@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,8 @@ def prepare() -> None:
     if torch.version.cuda:
         triton_files.update(_compile_triton_driver())
         _hash_triton()
-        importlib.import_module("torch._dynamo")  # by calls on tensors without values (`foresee.py`): a second as well
+        _imported("triton.experimental.gluon")  # by a process's first launch
+        _imported("torch._dynamo")  # by calls on tensors without values (`foresee.py`); takes seconds
 
 
 def _compile_triton_driver() -> dict[str, bytes]:
@@ -42,11 +44,16 @@ def _compile_triton_driver() -> dict[str, bytes]:
 
 def _hash_triton() -> None:
     """A process's first launch reads all of Triton's own files, for the keys of its cache: more than a second."""
-    try:
-        from triton.runtime.cache import triton_key  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - see facts
+    for name in ("triton.runtime.cache", "triton.compiler.compiler"):  # the latter until 3.5
+        if key := getattr(_imported(name), "triton_key", None):
+            key()
+            return
 
-        importlib.import_module("triton.experimental.gluon")  # by a launch
+
+def _imported(name: str) -> Any:
+    """None where it cannot be: the first process that wants it says so."""
+    try:
+        return importlib.import_module(name)
     except ImportError as error:
-        print(f"Triton's own files are not read ahead: {error}")
-    else:
-        triton_key()
+        print(f"{name} is not imported ahead: {error}")
+        return None
