@@ -11,6 +11,7 @@ from common.bus import Bus
 from common.errors import UsageError
 from common.logs import get_logger
 from common.messages import PREFIX, IterationEnded, IterationStarted, RunEnded, RunStarted, RunSubmitted
+from common.messages.facts import asked
 from generator.budget import exhausted, seconds_left
 from generator.ending import Ending
 from generator.generations import Generations
@@ -104,11 +105,7 @@ class _Run:
         """The first fact, with the model's name as the endpoint gives it; nothing where the run goes on."""
         s = self._submitted
         if self._state.started is None:
-            await self._log.record(
-                RunStarted, task=s.task, budget=s.budget, llm=msgspec.structs.replace(s.llm, model=model),
-                strategy=s.strategy, device=s.device, hardware=s.hardware, speculate=s.speculate, stop=s.stop,
-                drain_seconds=s.drain_seconds, campaign=s.campaign, weight=s.weight, priority=s.priority,
-            )
+            await self._log.record(RunStarted, **asked(s) | {"llm": msgspec.structs.replace(s.llm, model=model)})
         log.info("run.driving", run=s.run, iterations=len(self._state.iterations), facts=self._state.n)
 
     async def _iterations(self, replicas: Replicas) -> Ending:

@@ -8,6 +8,7 @@ from common.bus import Bus
 from common.commands.client import facts_of, run_name, waiting_runs, with_bus
 from common.errors import UsageError
 from common.messages import RunEnded, RunStarted, RunSubmitted
+from common.messages.facts import asked
 
 NAME = "resume"
 HELP = "go on with a run that was left unfinished and that no generator drives"
@@ -38,6 +39,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _submission(start: RunStarted) -> RunSubmitted:
-    """What was asked for when the run was submitted, which its first fact has in full."""
-    asked = {name: getattr(start, name) for name in RunSubmitted.__struct_fields__ if name != "at"}
-    return RunSubmitted(at=time.time(), **asked)
+    return RunSubmitted(run=start.run, at=time.time(), **asked(start))

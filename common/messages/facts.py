@@ -1,12 +1,12 @@
 """The facts of a run, in the past participle. Written by the run's generator alone; the run's state is their fold."""
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from common.messages.base import Fact
-from common.messages.campaign import Budget, Llm, TaskSource
+from common.messages.campaign import Budget, Llm, RunSubmitted, TaskSource
 from common.messages.judgement import Judgement, Outcome
 from common.messages.placement import Placement
 from common.messages.work import Stage
@@ -30,6 +30,11 @@ class RunStarted(Fact, frozen=True, kw_only=True):
     campaign: str = ""
     weight: float = 1.0
     priority: int = 0
+
+
+def asked(run: RunSubmitted | RunStarted) -> dict[str, Any]:
+    """What a submission asks for, by field, which a run's first fact repeats in full."""
+    return {name: getattr(run, name) for name in RunSubmitted.__struct_fields__ if name not in ("run", "at")}
 
 
 class RunEnded(Fact, frozen=True, kw_only=True):

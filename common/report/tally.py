@@ -67,7 +67,8 @@ class Tally:
         self.replicas: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """Address to what was sent there, where the run has several: `main`, forks by how they came by their prefix,
         and `moved` for what went on there after another had broken it off."""
-        self._leases: dict[tuple[str, int], LeaseTaken] = {}
+        self._leases: dict[str, LeaseTaken] = {}
+        """By device, those that nobody has returned yet."""
         self._returned: list[Held] = []
 
     def add(self, event: Message) -> None:
@@ -132,15 +133,17 @@ class Tally:
 
     def _lease(self, event: LeaseTaken | LeaseReleased) -> None:
         """A lease counts for this run where the job it was taken for is this run's."""
+        taken = self._leases.get(event.device)
         if isinstance(event, LeaseReleased):
-            if taken := self._leases.pop((event.device, event.lease), None):
+            if taken and taken.lease == event.lease:
                 self._returned.append(Held(event.device, taken.candidate, event.at - event.seconds, event.at))
+                del self._leases[event.device]
             return
-        for key in [key for key in self._leases if key[0] == event.device]:
-            taken = self._leases.pop(key)  # its holder died: nobody says since when, but it has the device no more
-            self._returned.append(Held(taken.device, taken.candidate, taken.at, event.at))
+        if taken:  # its holder died: nobody says since when, but it has the device no more
+            self._returned.append(Held(event.device, taken.candidate, taken.at, event.at))
+            del self._leases[event.device]
         if event.run == self.start.run:
-            self._leases[event.device, event.lease] = event
+            self._leases[event.device] = event
 
     # ---- what follows from the counts
 
@@ -149,11 +152,10 @@ class Tally:
 
     def held(self) -> list[Held]:
         """Each lease; one that nobody has returned yet lasts until now."""
-        kept = [
-            Held(device, taken.candidate, taken.at, max(taken.at, self.last_at))
-            for (device, _), taken in self._leases.items()
+        return self._returned + [
+            Held(taken.device, taken.candidate, taken.at, max(taken.at, self.last_at))
+            for taken in self._leases.values()
         ]
-        return self._returned + kept
 
     def utilisation(self) -> dict[str, float]:
         wall, busy = self.wall_seconds(), defaultdict[str, float](float)

@@ -175,7 +175,7 @@ async def test_what_autotuning_measured_goes_to_the_process_that_is_timed(
     assert "measured before, and 0 times here" in profile.feedback.summary, profile.feedback
 
 
-async def test_tritons_driver_module_is_there_before_the_first_kernel(
+async def test_what_every_process_would_do_is_done_before_the_first_kernel(
     cuda_judge: Judge, rows: TaskSource, gpu: Device
 ) -> None:
     judged = await verdict(cuda_judge, rows, gpu, AHEAD)
