@@ -44,6 +44,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
     speedup: float
     tokens: int
+    kernel: str = ""
+    """The recorded source; "" where nothing stands in."""
 
 
 class Pool:
@@ -124,7 +126,10 @@ class Pool:
     def _answer(self, trace: Trace, seed: int, key: str) -> Answer:
         speeds = self._speeds.get(trace.task) or self._all_speeds
         speedup = trace.speedup or _random(seed, trace.id, "speed").choice(speeds)
-        return Answer(key=key, passed=bool(trace.passed), speedup=speedup, tokens=max(1, trace.answer_tokens))
+        return Answer(
+            key=key, passed=bool(trace.passed), speedup=speedup, tokens=max(1, trace.answer_tokens),
+            kernel=trace.kernel,
+        )
 
     def _others(self, trace: Trace) -> list[Trace]:
         return [t for t in self._reasoning[trace.task] if t.id != trace.id]

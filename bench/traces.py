@@ -8,7 +8,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,9 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     task: str
     model: str
+    task_source: str = ""
     thinking: str
+    answer: str = ""
     tokens: int
     """Of the reasoning."""
     answer_tokens: int
@@ -97,6 +101,23 @@ def reports_on(task: str) -> bool:
     return hashlib.sha256(task.encode()).digest()[0] % 2 == 1
 
 
+def choose(kept: Iterable[Trace], *, runs: int, iterations: int, tokens: range, seed: int) -> list[list[Trace]]:
+    """Runs of several samples of one task each, whose reasoning is of so many tokens; drawn by a seed.
+
+    Only of tasks that are for reporting. UsageError where no task has enough samples.
+    """
+    by_task: dict[str, list[Trace]] = defaultdict(list)
+    for trace in kept:
+        if trace.complete and trace.passed is not None and trace.tokens in tokens and trace.kernel:
+            if reports_on(trace.task):
+                by_task[trace.task].append(trace)
+    tasks = sorted(task for task, samples in by_task.items() if len(samples) >= iterations)
+    if not tasks:
+        raise UsageError("no task has enough samples of a fitting length")
+    draw = random.Random(seed)
+    return [draw.sample(by_task[task], iterations) for task in draw.sample(tasks, min(runs, len(tasks)))]
+
+
 def records(path: Path) -> list[dict[str, Any]]:
     """The records of a file as they are."""
     try:
@@ -114,7 +135,8 @@ def _trace(path: Path, n: int, record: dict[str, Any]) -> Trace:
         thinking = record["thinking"]
         first = stats.get("pos_first_assemblable")
         return Trace(
-            id=f"{path.name}:{n}", task=record["task_id"], model=record["model"], thinking=thinking,
+            id=f"{path.name}:{n}", task=record["task_id"], model=record["model"],
+            task_source=record.get("task_source") or "", thinking=thinking, answer=record.get("answer") or "",
             tokens=stats["tok_thinking"], answer_tokens=stats["tok_answer"], kernel=record.get("kernel") or "",
             passed=None if kind == _UNLABELLED else bool(outcome.get("correct")), speedup=outcome.get("speedup"),
             complete=bool(record.get("trace_complete")), degenerate=record.get("cls") == "degenerate_loop",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,10 @@ from bench.engine.recorded import Accepted, Iteration, Outcome, Recorded, Stand
 from bench.fit import signals_of
 from bench.standins import Answer, Pool, Rule
 from bench.traces import Trace
-from common.errors import UsageError
 
 RULE: Rule = "mixture"
 SEED = 1
-SHORTEST, LONGEST = 1_500, 4_500
+LENGTHS = range(1_500, 4_501)
 """Tokens of reasoning, by the recording's own count: a GPU host is had for minutes."""
 CLOSE, FENCE = "\n</think>\n\n", "```python\n"
 ASK = "Write a faster drop-in replacement, class ModelNew, for this module.\n\n"
@@ -34,15 +32,15 @@ PROPOSED = (4, 8, 12, 16)
 
 
 class Packer:
-    def __init__(self, pool: Pool, tokenizer: Any, sources: dict[str, str]) -> None:
-        self._pool, self._tokenizer, self._sources = pool, tokenizer, sources
+    def __init__(self, pool: Pool, tokenizer: Any) -> None:
+        self._pool, self._tokenizer = pool, tokenizer
 
     def ids(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def iteration(self, trace: Trace) -> Iteration:
         encoded = self._tokenizer(trace.thinking, add_special_tokens=False, return_offsets_mapping=True)
-        chat = [{"role": "user", "content": ASK + self._sources[trace.id]}]
+        chat = [{"role": "user", "content": ASK + trace.task_source}]
         code = self.ids(trace.kernel + "\n```")
         return Iteration(
             trace=trace.id, prompt=self.ids(self._tokenizer.apply_chat_template(
@@ -62,20 +60,6 @@ class Packer:
     def _outcome(self, answer: Answer) -> Outcome:
         seconds = random.Random(f"{SEED}:{answer.key}:judge").choice(self._pool.judge_seconds)
         return Outcome(key=answer.key, passed=answer.passed, speedup=answer.speedup, judge_seconds=seconds)
-
-
-def choose(kept: list[Trace], runs: int, iterations: int) -> list[list[Trace]]:
-    """Tasks kept for reporting with enough samples of a length that fits; drawn by a fixed seed."""
-    by_task: dict[str, list[Trace]] = defaultdict(list)
-    for trace in kept:
-        fits = trace.complete and trace.passed is not None and SHORTEST <= trace.tokens <= LONGEST and trace.kernel
-        if fits and traces.reports_on(trace.task):
-            by_task[trace.task].append(trace)
-    tasks = sorted(task for task, samples in by_task.items() if len(samples) >= iterations)
-    if not tasks:
-        raise UsageError("no task has enough samples of a fitting length")
-    draw = random.Random(SEED)
-    return [draw.sample(by_task[task], iterations) for task in draw.sample(tasks, min(runs, len(tasks)))]
 
 
 def count_accepted(iterations: list[Iteration]) -> Iterator[Accepted]:
@@ -100,8 +84,8 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(options.out / "model"))
     files = options.traces or traces.default_files(traces.REASONING)
     kept = traces.load(files)
-    packer = Packer(standins.default_pool(kept), tokenizer, _sources(files))
-    chosen = choose(kept, options.runs, options.iterations)
+    packer = Packer(standins.default_pool(kept), tokenizer)
+    chosen = traces.choose(kept, runs=options.runs, iterations=options.iterations, tokens=LENGTHS, seed=SEED)
     runs = tuple(tuple(packer.iteration(trace) for trace in run) for run in chosen)
     packed = Recorded(
         rule=RULE, seed=SEED, suffix=packer.ids(CLOSE + FENCE), runs=runs, end=tokenizer.eos_token_id,
@@ -110,14 +94,6 @@ def main() -> None:
     recorded.write(packed, options.out / "recorded.json.gz")
     tokens = sum(len(i.thinking) for i in packed.iterations)
     print(f"{len(runs)} runs of {options.iterations} iterations, {tokens} tokens of reasoning, in {options.out}")
-
-
-def _sources(files: list[Path]) -> dict[str, str]:
-    """The task's source of each trace."""
-    return {
-        f"{path.name}:{n}": record.get("task_source") or ""
-        for path in files for n, record in enumerate(traces.records(path))
-    }
 
 
 def _options() -> argparse.Namespace:

@@ -18,6 +18,7 @@ from bench.replayed.play import play
 from bench.replayed.player import Player
 from bench.replayed.proxy import ForcingProxy
 from bench.replayed.runs import Recorded
+from bench.replayed.warm import warm_up
 from common.devices import DeviceSettings
 from common.judge.settings import JudgeSettings
 from common.settings import load
@@ -41,6 +42,7 @@ async def with_engine(
     try:
         async with server(host, options.out / "vllm.log", env) as client:
             started = round(time.monotonic() - began, 1)
+            await warm_up(client, [full_text(one.iteration(1)) for one in recorded])
             for left, part in zip(range(len(options.parts), 0, -1), options.parts, strict=True):
                 os.environ["SPECGEN_JUDGE_CACHE"] = str(without_kernels(cache, options.out / part / "cache"))
                 limit = report.left() / left

@@ -1,13 +1,13 @@
-"""Writes what was heard as a recording."""
+"""Writes recordings: an iteration at a time as it is heard, or a whole one."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from common.errors import UsageError
-from generator.llm.profiles import Profile
-from generator.replay.heard import Main, Session
-from generator.replay.recording import FORMAT
+from generator.replay.heard import Session
+from generator.replay.recording import FORMAT, Recording, opening_fence
 
 FENCE = "python"
 
@@ -15,9 +15,9 @@ FENCE = "python"
 class Writer:
     """One directory. UsageError where it cannot be used."""
 
-    def __init__(self, folder: Path, task: str | None) -> None:
+    def __init__(self, folder: Path, task: str | None, fence: str = FENCE) -> None:
         self.folder = folder
-        self._task = task
+        self._task, self._fence = task, fence
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -29,23 +29,38 @@ class Writer:
 
     def write(self, session: Session, number: int, *, model: str, rate: float) -> None:
         """The iteration that changed, and the description of the whole."""
+        main = session.mains[number]
+        reasoning, answer = main.channels(session.profile)
+        self.write_iteration(number, reasoning, answer, main.forks.items())
+        self.describe(model, rate)
+
+    def write_iteration(
+        self, number: int, reasoning: str, answer: str | None, forks: Iterable[tuple[int, str]]
+    ) -> None:
+        """In place of what was there. A fork is a depth and its answer, opening fence included; others are left out."""
         folder = self.folder / str(number)
         folder.mkdir(exist_ok=True)
-        _write_iteration(folder, session.mains[number], session.profile)
-        (self.folder / "recording.toml").write_text(self._description(model, rate))
+        for old in folder.glob("*.md"):
+            old.unlink()
+        (folder / "reasoning.md").write_text(reasoning)
+        if answer is not None:
+            (folder / "answer.md").write_text(answer)
+        for depth, text in forks:
+            if depth <= len(reasoning) and text.startswith(opening_fence(self._fence)):
+                (folder / f"fork-{depth}.md").write_text(text)
 
-    def _description(self, model: str, rate: float) -> str:
-        lines = [f"format = {FORMAT}", f"model = {json.dumps(model)}", f"rate = {rate:.1f}", f'fence = "{FENCE}"']
-        return "\n".join([*lines, *(['task = "task.py"'] if self._task is not None else []), ""])
+    def describe(self, model: str, rate: float) -> None:
+        """`rate` is in tokens a second."""
+        lines = [f"format = {FORMAT}", f"model = {json.dumps(model)}", f"rate = {rate:.1f}", f'fence = "{self._fence}"']
+        lines += ['task = "task.py"'] if self._task is not None else []
+        (self.folder / "recording.toml").write_text("\n".join([*lines, ""]))
 
 
-def _write_iteration(folder: Path, main: Main, profile: Profile) -> None:
-    for old in folder.glob("*.md"):
-        old.unlink()
-    reasoning, answer = main.channels(profile)
-    (folder / "reasoning.md").write_text(reasoning)
-    if answer is not None:
-        (folder / "answer.md").write_text(answer)
-    for depth, text in main.forks.items():
-        if depth <= len(reasoning) and text.startswith(f"```{FENCE}\n"):
-            (folder / f"fork-{depth}.md").write_text(text)
+def write_recording(folder: Path, recording: Recording) -> None:
+    """Without what its prompts must report. UsageError where the folder cannot be used."""
+    writer = Writer(folder, recording.task, recording.fence)
+    opening = opening_fence(recording.fence)
+    for number, iteration in enumerate(recording.iterations, start=1):
+        forks = [(depth, opening + text) for depth, text in iteration.forks]
+        writer.write_iteration(number, iteration.reasoning, iteration.answer, forks)
+    writer.describe(recording.model, recording.rate)
