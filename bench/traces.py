@@ -108,9 +108,9 @@ def choose(kept: Iterable[Trace], *, runs: int, iterations: int, tokens: range, 
     """
     by_task: dict[str, list[Trace]] = defaultdict(list)
     for trace in kept:
-        if trace.complete and trace.passed is not None and trace.tokens in tokens and trace.kernel:
-            if reports_on(trace.task):
-                by_task[trace.task].append(trace)
+        fits = trace.complete and trace.passed is not None and trace.tokens in tokens and trace.kernel
+        if fits and reports_on(trace.task):
+            by_task[trace.task].append(trace)
     tasks = sorted(task for task, samples in by_task.items() if len(samples) >= iterations)
     if not tasks:
         raise UsageError("no task has enough samples of a fitting length")

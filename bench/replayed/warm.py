@@ -1,4 +1,4 @@
-"""An engine that has answered before: what its first requests compile and load must not be counted to the first part."""
+"""An engine that has answered before: what its first requests compile and load is not to count as the first part's."""
 from __future__ import annotations
 
 import asyncio

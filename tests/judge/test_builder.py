@@ -1,6 +1,7 @@
 """What is asked to be built is a candidate's word: whatever it is, the answer is text or a module."""
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -50,7 +51,8 @@ def builder(tmp_path: Path) -> Builder:
     none: dict[str, tuple[str, ...]] = dict.fromkeys(("includes", "libraries"), ())
     tools = cast(Toolchain, SimpleNamespace(nvcc="", cxx="g++", digest="", facts=SimpleNamespace(**none)))
     made = Builder(tools, Store(tmp_path / "cache", 64), Compilers(bwrap.find(), 1, 20.0))
-    made._lean = cast(LeanHeaders, SimpleNamespace(folder=lambda flags: None, precompile=lambda flags: None))
+    without = SimpleNamespace(folder=lambda flags, cuda: None, precompile=lambda flags, cuda: None)
+    made._lean = cast(LeanHeaders, without)
     return made
 
 
@@ -74,3 +76,62 @@ def test_where_no_module_was_written_there_is_text(builder: Builder, linking: st
 
 def test_a_module_is_read_whatever_its_rights(builder: Builder) -> None:
     assert builder.get(running("true", "rm -f module.so; echo text > module.so; chmod 0 module.so")).module == b"text\n"
+
+
+NVCC = """#!/bin/sh
+for word; do case $word in
+-I*) echo "${word#-I}" >> TRIES; set -- "$@" "$word"
+  if grep -q BEYOND cuda.cu && test -d "${word#-I}/ATen"; then exit 1; fi;;
+-D*|-isystem|/*|-std=*|-c|cuda.cu) set -- "$@" "$word";;
+esac; shift; done
+case "$*" in *-I*) ;; *) echo whole >> TRIES;; esac
+exec g++ -x c++ -fsyntax-only "$@"
+"""
+"""Stands in for nvcc on a host without CUDA: a C++ compiler that is told what it knows of."""
+CALLS_A_KERNEL = """#include <torch/types.h>
+#include <torch/extension.h>
+#include <ATen/Dispatch.h>
+torch::Tensor twice(torch::Tensor x) {
+  TORCH_CHECK(x.dim() == 2 && x.scalar_type() == torch::kFloat32, "two dimensions");
+  auto out = torch::empty_like(x), zeros = torch::zeros({x.size(0), 4}, x.options().dtype(torch::kInt64));
+  auto more = torch::full({3}, 1.0f, torch::TensorOptions().dtype(at::kHalf).device(torch::kCPU));
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "twice", [&] { out.data_ptr<scalar_t>()[0] = 1; });
+  return (x.contiguous() + out).sum(1) * 2;
+}
+"""
+
+
+@pytest.fixture
+def cuda_builder(tmp_path: Path) -> Builder:
+    from torch.utils import cpp_extension  # noqa: PLC0415 - takes seconds, of which the other tests have no need
+
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text(NVCC.replace("TRIES", str(tmp_path / "tries")))
+    nvcc.chmod(0o755)
+    includes = (*cpp_extension.include_paths("cpu"), sysconfig.get_paths()["include"])
+    facts = SimpleNamespace(cuda_includes=includes, includes=includes, libraries=(), cuda_libraries=(), nvcc_flags=())
+    tools = SimpleNamespace(nvcc=str(nvcc), cxx="g++", digest="", facts=facts, arch_flags=())
+    return Builder(cast(Toolchain, tools), Store(tmp_path / "cache", 64), Compilers(None, 1, 200.0))
+
+
+def tried(builder: Builder, tmp_path: Path, source: str) -> tuple[int, list[str]]:
+    """Exit code, and which headers each try had."""
+    folder = tmp_path / "sources"
+    folder.mkdir(exist_ok=True)
+    (folder / "cuda.cu").write_text(source)
+    asked = Extension(name="m", files={"cuda.cu": source}, sources=("cuda.cu",), with_cuda=True)
+    (tmp_path / "tries").write_text("")
+    ran = builder._compile_one(asked, folder, "cuda.cu", "0.o")
+    names = {str(builder._lean.kernel()): "kernel", str(builder._lean.plain()): "lean", "whole": "whole"}
+    return ran.code, [names[line] for line in (tmp_path / "tries").read_text().splitlines()]
+
+
+def test_what_calls_kernels_compiles_with_the_headers_for_it(cuda_builder: Builder, tmp_path: Path) -> None:
+    assert tried(cuda_builder, tmp_path, CALLS_A_KERNEL) == (0, ["kernel"])
+
+
+def test_what_those_headers_lack_is_in_the_next(cuda_builder: Builder, tmp_path: Path) -> None:
+    """Whatever the compiler says of it; one that is wrong with all of them is refused in the lean one's words."""
+    assert tried(cuda_builder, tmp_path, "int beyond = 1;  // BEYOND\n") == (0, ["kernel", "lean"])
+    assert tried(cuda_builder, tmp_path, "int wrong = ;\n") == (1, ["kernel", "lean"])
+    assert tried(cuda_builder, tmp_path, "// PYBIND11_MODULE\n") == (0, ["lean"])

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from common.judge.faults import JudgeFault
 from common.judge.protocol import Built, Extension
 
 _MODULE, _ERROR, _NAMES = "module.so", "error.txt", "names.txt"
+_Words = Callable[[Toolchain, Extension, str, str, Path | None], list[str]]
+"""A command line, as `commands` makes it."""
 _NAME_BYTES, _COMMAND_BYTES, _WORD_BYTES = 255, 100_000, 16
 """What Linux takes for a file's name, for a command line (at least 128 KiB) and beside each word of it."""
 
@@ -35,7 +37,8 @@ class Builder:
         self._lean = LeanHeaders(tools, store, compilers)
 
     def key(self, wanted: Extension) -> str:
-        return hashlib.sha256(msgspec.msgpack.encode((wanted, self._tools.digest, headers.LEAN))).hexdigest()
+        made_with = (wanted, self._tools.digest, headers.LEAN, headers.KERNEL)
+        return hashlib.sha256(msgspec.msgpack.encode(made_with)).hexdigest()
 
     def get(self, wanted: Extension) -> Built:
         """The module from the cache, built first where it is missing. Never raises for what a source does."""
@@ -59,8 +62,7 @@ class Builder:
             return self._store.keep(key, self._found(result, folder / _MODULE))
         finally:
             self._store.discard(folder)
-            if not wanted.with_cuda:
-                self._lean.precompile(wanted.cflags)
+            self._lean.precompile(wanted.cflags, cuda=wanted.with_cuda)
 
     def _found(self, result: Ran, module: Path) -> Path:
         """A folder with the module, or with the text where there is none. Of what else a compiler left nothing is kept:
@@ -84,11 +86,25 @@ class Builder:
         return self._run(commands.link(self._tools, wanted, list(objects.values()), _MODULE), folder)
 
     def _compile_one(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
-        words = commands.compile_cuda if source.endswith(commands.CUDA_SUFFIX) else commands.compile_cxx
-        lean = self._lean.plain() if wanted.with_cuda else self._lean.folder(wanted.cflags)
+        if source.endswith(commands.CUDA_SUFFIX):
+            return self._compile_cuda(wanted, folder, source, target)
+        lean = self._lean.folder(wanted.cflags, cuda=wanted.with_cuda)
+        return self._compile_lean(commands.compile_cxx, wanted, folder, source, target, lean)
+
+    def _compile_cuda(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
+        if headers.calls_kernels_alone(wanted.files[source]):
+            kernel = self._lean.kernel()
+            ran = self._run(commands.compile_cuda(self._tools, wanted, source, target, kernel), folder, kernel)
+            if not ran.code or ran.timed_out:
+                return ran
+        return self._compile_lean(commands.compile_cuda, wanted, folder, source, target, self._lean.plain())
+
+    def _compile_lean(
+        self, words: _Words, wanted: Extension, folder: Path, source: str, target: str, lean: Path | None
+    ) -> Ran:
         if lean:
             ran = self._run(words(self._tools, wanted, source, target, lean), folder, lean)
-            if not ran.code or not headers.needs_whole(ran.text, self._names()):
+            if not ran.code or ran.timed_out or not headers.needs_whole(ran.text, self._names()):
                 return ran
         return self._run(words(self._tools, wanted, source, target, None), folder)
 

@@ -16,9 +16,9 @@ def compile_cxx(tools: Toolchain, wanted: Extension, source: str, target: str, h
             *_common(tools, wanted), "-fPIC", _STANDARD, *_split(wanted.cflags), "-c", source, "-o", target]
 
 
-def precompile(tools: Toolchain, flags: tuple[str, ...], header: str, target: str) -> list[str]:
-    """A header for all extensions with these flags."""
-    plain = Extension(name="", files={}, sources=())
+def precompile(tools: Toolchain, flags: tuple[str, ...], header: str, target: str, *, cuda: bool) -> list[str]:
+    """A header for all extensions with these flags, with CUDA's folders or without."""
+    plain = Extension(name="", files={}, sources=(), with_cuda=cuda)
     return [tools.cxx, *_common(tools, plain), "-fPIC", _STANDARD, *flags, "-x", "c++-header", header, "-o", target]
 
 

@@ -1,4 +1,4 @@
-"""The lean header that stands before `torch/extension.h`, and which flags its precompiled form depends on.
+"""The lean headers that stand before torch's own, and which flags their precompiled form depends on.
 
 `torch/extension.h` pulls in the whole C++ frontend (nn, optim, data, jit), which a kernel seldom names: parsing it and
 instantiating what it mentions takes most of a compilation. The lean one has tensors, operators, autograd, CUDA helpers
@@ -25,6 +25,23 @@ LEAN = """#pragma once
 #include <torch/csrc/utils/pybind.h>
 """
 
+_PER_OPERATOR = "#pragma once\n#ifndef AT_PER_OPERATOR_HEADERS\n#define AT_PER_OPERATOR_HEADERS\n#endif\n"
+"""Torch's own headers then include the operators that they call, and no others."""
+KERNEL = {
+    "torch/extension.h": _PER_OPERATOR + "#include <torch/types.h>\n",
+    "torch/library.h": "#pragma once\n",
+    "ATen/ATen.h": _PER_OPERATOR + """#include <ATen/Context.h>
+#include <ATen/DeviceGuard.h>
+#include <ATen/Dispatch.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+""",
+}
+"""`torch/types.h`, which is torch's own, includes the other two."""
+_NO_KERNEL = re.compile(
+    r"pybind11|PYBIND11_|\bpy::|TORCH_LIBRARY|\b(?:torch|at)::(?:autograd|nn|jit|optim|data|native)::"
+)
+
 _LEVEL = re.compile(r"-O[123]?\Z")
 _PLAIN = re.compile(r"-(?:O\w*|f[\w=-]+|m[\w=.,+-]+|W[\w=,-]*|g\w*|std=[\w+]+|pipe|pthread|D\w+(?:=[\w.]*)?)\Z")
 _PLUGIN = ("-fplugin", "-fdump", "-fprofile", "-fopt-info", "-fsanitize", "-flto", "-ffile-prefix", "-fmodule")
@@ -50,8 +67,13 @@ def _normal(word: str) -> str:
 
 
 def key(digest: str, flags: tuple[str, ...]) -> str:
-    """Under which a precompiled header is kept."""
-    return hashlib.sha256(repr((digest, flags, LEAN)).encode()).hexdigest()[:32]
+    """Under which a folder of headers is kept."""
+    return hashlib.sha256(repr((digest, flags, LEAN, KERNEL)).encode()).hexdigest()[:32]
+
+
+def calls_kernels_alone(source: str) -> bool:
+    """Whether `KERNEL` may be enough for a CUDA source. Where it is not after all, the compiler refuses the source."""
+    return not _NO_KERNEL.search(source)
 
 
 def vocabulary(whole: str, lean: str) -> str:

@@ -1,4 +1,4 @@
-"""Folders with the lean header, and its precompiled form, made in the background once a set of flags has been used.
+"""Folders with the lean headers, and a precompiled form, made in the background once a set of flags has been used.
 
 A precompiled header takes longer to make than one source takes to compile without it, and then saves most of that time
 for every further one: so nobody waits for it, and sources compile with the plain lean header until it is there.
@@ -6,6 +6,7 @@ for every further one: so nobody waits for it, and sources compile with the plai
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.judge.build import commands, headers
@@ -23,47 +24,55 @@ class LeanHeaders:
         self._compilers = compilers
         self._under_way = threading.Lock()
 
-    def folder(self, cflags: tuple[str, ...]) -> Path | None:
-        """What to put before torch's own headers: precompiled where it is; None where the flags are not plain."""
+    def folder(self, cflags: tuple[str, ...], *, cuda: bool) -> Path | None:
+        """What to put before torch's own headers for C++: precompiled where it is; None where the flags are not plain.
+        `cuda`: the extension has CUDA's headers too."""
         flags = headers.key_flags(cflags)
         if flags is None:
             return None
-        return self._store.find(self._key(flags)) or self.plain()
+        return self._store.find(self._key(flags, cuda)) or self.plain()
 
-    def precompile(self, cflags: tuple[str, ...]) -> None:
+    def precompile(self, cflags: tuple[str, ...], *, cuda: bool) -> None:
         """Start making the precompiled header for these flags, one at a time, where nobody has or does."""
         flags = headers.key_flags(cflags)
-        if flags is None or self._store.find(self._key(flags)) or not self._under_way.acquire(blocking=False):
+        if flags is None or self._store.find(self._key(flags, cuda)) or not self._under_way.acquire(blocking=False):
             return
-        threading.Thread(target=self._precompile, args=(flags,), daemon=True).start()
+        threading.Thread(target=self._precompile, args=(flags, cuda), daemon=True).start()
 
-    def _precompile(self, flags: tuple[str, ...]) -> None:
+    def plain(self) -> Path:
+        """The lean header as text, for nvcc as well."""
+        return self._kept("plain", {_HEADER: headers.LEAN})
+
+    def kernel(self) -> Path:
+        """What a CUDA source needs that calls kernels and nothing else."""
+        return self._kept("kernel", headers.KERNEL)
+
+    def _precompile(self, flags: tuple[str, ...], cuda: bool) -> None:
         try:
-            with self._store.claim(self._key(flags)) as ours:
-                if ours and not self._store.find(self._key(flags)):
-                    self._make(flags)
+            with self._store.claim(self._key(flags, cuda)) as ours:
+                if ours and not self._store.find(self._key(flags, cuda)):
+                    self._make(flags, cuda)
         finally:
             self._under_way.release()
 
-    def _make(self, flags: tuple[str, ...]) -> None:
-        folder = self._written()
-        words = commands.precompile(self._tools, flags, _HEADER, f"{_HEADER}.gch")
+    def _make(self, flags: tuple[str, ...], cuda: bool) -> None:
+        folder = self._written({_HEADER: headers.LEAN})
+        words = commands.precompile(self._tools, flags, _HEADER, f"{_HEADER}.gch", cuda=cuda)
         if self._compilers.run(words, folder, [], background=True).code:
             self._store.discard(folder)
         else:
-            self._store.keep(self._key(flags), folder)
+            self._store.keep(self._key(flags, cuda), folder)
 
-    def plain(self) -> Path:
-        """The lean header as text: for nvcc, which takes no precompiled one, and what comes with CUDA's folders."""
-        key = headers.key(self._tools.digest, ("plain",))
-        return self._store.find(key) or self._store.keep(key, self._written())
+    def _kept(self, name: str, files: Mapping[str, str]) -> Path:
+        key = headers.key(self._tools.digest, (name,))
+        return self._store.find(key) or self._store.keep(key, self._written(files))
 
-    def _written(self) -> Path:
+    def _written(self, files: Mapping[str, str]) -> Path:
         folder = self._store.workspace()
-        header = folder / _HEADER
-        header.parent.mkdir()
-        header.write_text(headers.LEAN)
+        for name, text in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
         return folder
 
-    def _key(self, flags: tuple[str, ...]) -> str:
-        return headers.key(self._tools.digest, flags)
+    def _key(self, flags: tuple[str, ...], cuda: bool) -> str:
+        return headers.key(self._tools.digest, ("cuda", *flags) if cuda else flags)
