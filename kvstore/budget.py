@@ -33,8 +33,10 @@ def surplus(limits: Limits, *, free: int, own: int, leaving: int, reserved: bool
     return max(0, min(free - limits.headroom, limits.most - own) // limits.chunk)
 
 
-def shortfall(limits: Limits, *, need: int, free: int, leaving: int, own: int) -> int:
-    """Chunks to give up so that `need` bytes become free, as far as the pool has them."""
+def shortfall(limits: Limits, *, need: int, free: int, leaving: int, own: int, everything: bool = False) -> int:
+    """Chunks to give up so that `need` bytes become free, as far as the pool has them; or all of them."""
+    if everything:
+        return own // limits.chunk
     return min(_chunks(max(0, need - free - leaving), limits), own // limits.chunk)
 
 

@@ -36,6 +36,8 @@ class Asked:
     request: ReserveMemory
     need: int
     at: float
+    held: int
+    """Bytes that the pool had then, where everything was asked for."""
 
 
 class Keeper:
@@ -62,11 +64,15 @@ class Keeper:
 
     def reserve(self, request: ReserveMemory, now: float) -> list[Message]:
         """A worker asks. What was granted before is answered again, since the answer may have been lost."""
-        need = request.bytes or self._limits.headroom
-        if self._reservations.ask(request.id, need=need, quiet=request.quiet, now=now, until=request.until):
-            self._asked[request.id] = Asked(request, need, now)
+        need = request.bytes or (0 if request.everything else self._limits.headroom)
+        if self._reservations.ask(
+            request.id, need=need, everything=request.everything, quiet=request.quiet, now=now, until=request.until
+        ):
+            held = self._own + self._leaving if request.everything else 0
+            self._asked[request.id] = Asked(request, need, now, held)
         elif self._reservations.granted(request.id):
-            return [MemoryReserved(device=self._desk.device, id=request.id, granted=True)]
+            freed = self._asked[request.id].held
+            return [MemoryReserved(device=self._desk.device, id=request.id, granted=True, freed=freed)]
         return []
 
     def held(self) -> dict[str, str]:
@@ -98,9 +104,11 @@ class Keeper:
 
     def _resize(self, now: float) -> list[Message]:
         free, own, leaving = self._memory.free(), self._own, self._leaving
-        if need := self._reservations.need:
-            short = shortfall(self._limits, need=need, free=free, leaving=leaving, own=own)
-            return self._shrink(short, "reserved", now, max(self._reservations.waiting(), key=lambda r: r.need).id)
+        need, everything = self._reservations.need, self._reservations.everything
+        if need or everything:
+            short = shortfall(self._limits, need=need, free=free, leaving=leaving, own=own, everything=everything)
+            most = max(self._reservations.waiting(), key=lambda r: (r.everything, r.need))
+            return self._shrink(short, "reserved", now, most.id)
         change = self._surplus(now, free=free, own=own, leaving=leaving)
         if change < 0:
             return self._shrink(-change, "limit" if own > self._limits.most else "pressure", now)
@@ -192,7 +200,8 @@ class Keeper:
             return []
         quiet = self._desk.paused and self._desk.quiet
         decisions = self._reservations.decide(
-            now, free=self._memory.free(), quiet=quiet, blocker=self._desk.blockers()
+            now, free=self._memory.free(), held=self._own + self._leaving, quiet=quiet,
+            blocker=self._desk.blockers(),
         )
         return [message for decision in decisions for message in self._answer(decision, now)]
 
@@ -200,9 +209,13 @@ class Keeper:
         asked = self._asked[decision.id] if decision.granted else self._asked.pop(decision.id)
         request, device = asked.request, self._desk.device
         return [
-            MemoryReserved(device=device, id=decision.id, granted=decision.granted, reason=decision.reason),
+            MemoryReserved(
+                device=device, id=decision.id, granted=decision.granted, reason=decision.reason,
+                freed=asked.held if decision.granted else 0,
+            ),
             ReservationDecided(
                 device=device, at=now, id=decision.id, worker=request.worker, job=request.job, bytes=asked.need,
-                quiet=request.quiet, granted=decision.granted, reason=decision.reason, seconds=now - asked.at,
+                everything=request.everything, quiet=request.quiet, granted=decision.granted, reason=decision.reason,
+                seconds=now - asked.at,
             ),
         ]

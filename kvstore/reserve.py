@@ -9,6 +9,8 @@ class Reservation:
     id: str
     need: int
     """Bytes that must be free before the job starts."""
+    everything: bool
+    """The pool must hold nothing before the job starts."""
     quiet: bool
     """The job measures time: no transfer may touch the device meanwhile."""
     since: float
@@ -32,11 +34,11 @@ class Reservations:
         self._all: dict[str, Reservation] = {}
         self.ended_at = float("-inf")
 
-    def ask(self, id: str, *, need: int, quiet: bool, now: float, until: float) -> bool:
+    def ask(self, id: str, *, need: int, quiet: bool, now: float, until: float, everything: bool = False) -> bool:
         """Whether it is new; asking again changes nothing, so that a worker may repeat its question."""
         if id in self._all:
             return False
-        self._all[id] = Reservation(id, need, quiet, now, until)
+        self._all[id] = Reservation(id, need, everything, quiet, now, until)
         return True
 
     def release(self, id: str, now: float) -> bool:
@@ -51,12 +53,13 @@ class Reservations:
             self.release(id, now)
         return late
 
-    def decide(self, now: float, *, free: int, quiet: bool, blocker: str) -> list[Decision]:
-        """Grant what is met, deny what waited too long. `quiet`: no peer is transferring; `blocker` says what holds
-        memory or goes on transferring, for the one that asks."""
+    def decide(self, now: float, *, free: int, held: int, quiet: bool, blocker: str) -> list[Decision]:
+        """Grant what is met, deny what waited too long. `held`: bytes that the pool still has; `quiet`: no peer is
+        transferring; `blocker` says what holds memory or goes on transferring, for the one that asks."""
         decisions = []
         for reservation in [r for r in self._all.values() if not r.granted]:
-            if free >= reservation.need and (quiet or not reservation.quiet):
+            room = free >= reservation.need and not (reservation.everything and held)
+            if room and (quiet or not reservation.quiet):
                 reservation.granted = True
                 decisions.append(Decision(reservation.id, True))
             elif now - reservation.since >= self._patience:
@@ -73,6 +76,11 @@ class Reservations:
     def need(self) -> int:
         """Bytes that must be free for those that wait: one job at a time has a device."""
         return max((r.need for r in self._all.values() if not r.granted), default=0)
+
+    @property
+    def everything(self) -> bool:
+        """Whether one that waits wants all that the pool has."""
+        return any(r.everything for r in self.waiting())
 
     @property
     def quiet(self) -> bool:

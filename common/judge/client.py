@@ -9,6 +9,8 @@ import sys
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from common.devices import Device, cuda_environment
 from common.errors import UsageError
 from common.judge import requests
@@ -169,7 +171,7 @@ class Lane:
             if reply.unusable:
                 await self.close()
         if reply.fault is not None:
-            raise JudgeFault(reply.fault, quarantine=reply.quarantine)
+            raise JudgeFault(reply.fault, quarantine=reply.quarantine, short_of_memory=reply.short_of_memory)
         return reply
 
     async def _give_up(self, reading: asyncio.Future[Reply]) -> None:
@@ -221,4 +223,4 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def _judgement(reply: Reply) -> Judgement:
     if reply.judgement is None:
         raise JudgeFault("the judge gave the request up by itself")
-    return reply.judgement
+    return msgspec.structs.replace(reply.judgement, short_of_memory=reply.short_of_memory)

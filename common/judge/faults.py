@@ -5,12 +5,14 @@ from common.errors import SpecgenError
 
 
 class JudgeFault(SpecgenError):
-    """The attempt failed and says nothing about the candidate. `quarantine`: the device did not answer a probe."""
+    """The attempt failed and says nothing about the candidate. `quarantine`: the device did not answer a probe.
+    `short_of_memory`: as in Judgement."""
 
-    def __init__(self, reason: str, *, quarantine: bool = False) -> None:
+    def __init__(self, reason: str, *, quarantine: bool = False, short_of_memory: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.quarantine = quarantine
+        self.short_of_memory = short_of_memory
 
 
 class ProcessUnusable(JudgeFault):

@@ -51,6 +51,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     unusable: bool = False
     """With a fault: the process that replied must be replaced."""
     stopped: bool = False
+    short_of_memory: bool = False
+    """See Judgement; with a fault as well."""
 
 
 Request = Compile | Validate | Profile

@@ -66,3 +66,5 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """Wall seconds by step: compile, spare, load, check, time."""
     record: dict[str, Any] = msgspec.field(default_factory=dict)
     """Evidence: error ratios by case, seeds' digest, compiler and flags, versions, limits of the kernel."""
+    short_of_memory: bool = False
+    """Something on the way to it, of the candidate's or of the judge's own, found too little memory."""

@@ -84,6 +84,8 @@ class ReserveMemory(Message, frozen=True, kw_only=True):
     job: str
     bytes: int = 0
     """What must be free; 0: what the pool's settings leave to a candidate."""
+    everything: bool = False
+    """All that the pool has, and `bytes` where they are given: an earlier try was short of memory."""
     quiet: bool = False
     """The job measures time: no copy may touch the device until it is released."""
     until: float
@@ -107,6 +109,9 @@ class MemoryReserved(Message, frozen=True, kw_only=True):
     granted: bool
     reason: str = ""
     """Where it was denied: which peer keeps what."""
+    freed: int = 0
+    """Bytes that the pool held when it was asked for everything. 0: there was nothing to give up, and to try again
+    would change nothing."""
 
 
 class ReservationDecided(Message, frozen=True, kw_only=True):
@@ -120,6 +125,7 @@ class ReservationDecided(Message, frozen=True, kw_only=True):
     worker: str
     job: str
     bytes: int
+    everything: bool = False
     quiet: bool
     granted: bool
     reason: str = ""

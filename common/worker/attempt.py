@@ -10,8 +10,12 @@ import msgspec
 from common.bus import Bus, LeaseLost, record_patiently
 from common.devices import Device
 from common.judge import Artefact, Judge, JudgeFault
+from common.logs import get_logger
 from common.messages import Job, Judgement, Profile, Stage, Verdict
 from common.worker.device import Devices
+from common.worker.memory import NoRoom, room
+
+log = get_logger()
 
 
 class AttemptFault(Exception):
@@ -33,6 +37,13 @@ def added(*taken: Mapping[str, float]) -> dict[str, float]:
     return {step: sum(one.get(step, 0.0) for one in taken) for steps in taken for step in steps}
 
 
+def answered(first: Judgement | JudgeFault) -> Judgement:
+    """What it was; JudgeFault as it says."""
+    if isinstance(first, JudgeFault):
+        raise first
+    return first
+
+
 class Attempt:
     def __init__(self, bus: Bus, judge: Judge, devices: Devices, stage: Stage) -> None:
         self._bus = bus
@@ -52,15 +63,46 @@ class Attempt:
             return compiled
         async with self._devices.hold(job) as (device, lease):
             try:
-                judgement = await self._on_device(job, compiled, device, lease.lost)
+                judgement = await self._with_room(job, compiled, device, lease.lost)
                 await lease.check()
             except JudgeFault as fault:
                 raise AttemptFault(str(fault), device.id, quarantine=fault.quarantine) from fault
             except LeaseLost as fault:
                 raise AttemptFault(str(fault), None) from fault
+            except NoRoom as denied:
+                raise AttemptFault(f"short of memory, and the pool keeps its own: {denied}", device.id) from denied
         judgement = with_compiling(judgement, compiled)
         await self._publish(job, judgement, taken_at, device.id, lease.revision)
         return judgement
+
+    async def _with_room(self, job: Job, artefact: Artefact, device: Device, lost: asyncio.Event) -> Judgement:
+        """The judge's answer. One that was short of memory beside a pool is asked for again without the pool, and does
+        not count: it would depend on how much was lent. NoRoom where the pool does not give up what it has."""
+        first = await self._tried(job, artefact, device, lost)
+        if not first.short_of_memory:
+            return answered(first)
+        try:
+            async with room(self._bus, device, job, 0, everything=True) as freed:
+                if not freed:
+                    return answered(first)
+                log.info("memory.short", device=device.id, task=job.task.name, freed=freed)
+                second = await self._on_device(job, artefact, device, lost)
+        except NoRoom:
+            self._devices.large.add(job.task)
+            raise
+        if not second.short_of_memory:
+            self._devices.large.add(job.task)
+        taken = first.seconds if isinstance(first, Judgement) else {}
+        return msgspec.structs.replace(second, seconds=added(taken, second.seconds))
+
+    async def _tried(self, job: Job, artefact: Artefact, device: Device, lost: asyncio.Event) -> Judgement | JudgeFault:
+        """The judge's answer, or its fault where that was for want of memory."""
+        try:
+            return await self._on_device(job, artefact, device, lost)
+        except JudgeFault as fault:
+            if fault.quarantine or not fault.short_of_memory:
+                raise
+            return fault
 
     async def _on_device(self, job: Job, artefact: Artefact, device: Device, lost: asyncio.Event) -> Judgement:
         """The judge's step, given up the moment the lease is lost."""

@@ -10,6 +10,7 @@ from common.bus import FULL_WAIT, STATE, Bus, Lease, LeaseHeld, StreamFull
 from common.devices import Device
 from common.logs import get_logger
 from common.messages import Assignment, Job, LeaseReleased, LeaseTaken, Stage
+from common.worker.large import LargeTasks
 from common.worker.memory import NoRoom, room
 
 log = get_logger()
@@ -28,6 +29,7 @@ class Devices:
         self._poll = poll
         self._needed = needed
         self._roles: dict[str, tuple[Stage, ...]] = {}
+        self.large = LargeTasks()
 
     async def follow_roles(self) -> None:
         """Keep the roles up to date; a device the scheduler has not named serves nothing."""
@@ -68,7 +70,8 @@ class Devices:
         """The device's lease, then room in its memory; neither is kept where the second cannot be had."""
         async with AsyncExitStack() as attempt:
             lease = await attempt.enter_async_context(self._bus.lease(f"device.{device.id}", self._bus.name))
-            await attempt.enter_async_context(room(self._bus, device, job, self._needed))
+            everything = job.task in self.large
+            await attempt.enter_async_context(room(self._bus, device, job, self._needed, everything=everything))
             stack.push_async_exit(attempt.pop_all())
             return lease
 

@@ -31,26 +31,26 @@ def pool_of(device: Device) -> str:
 
 
 @asynccontextmanager
-async def room(bus: Bus, device: Device, job: Job, needed: int) -> AsyncIterator[None]:
-    """Hold `needed` bytes of the device for the block (0: what its pool leaves to a candidate). NoRoom as it says."""
+async def room(bus: Bus, device: Device, job: Job, needed: int, *, everything: bool = False) -> AsyncIterator[int]:
+    """Hold `needed` bytes of the device for the block (0: what its pool leaves to a candidate), or `everything` that
+    the pool has besides; the bytes it gave up of everything. NoRoom as it says."""
     pool = pool_of(device)
     if await bus.table(LEASES).get(f"kv.{pool}") is None:
-        yield
+        yield 0
         return
     request = ReserveMemory(
         device=pool, id=uuid.uuid4().hex, worker=bus.name, lease=f"device.{device.id}", bytes=needed,
-        job=f"{job.stage}.{job.run}.{job.iteration}.{job.candidate}", quiet=job.stage is Stage.PROFILE,
-        until=job.deadline,
+        everything=everything, job=f"{job.stage}.{job.run}.{job.iteration}.{job.candidate}",
+        quiet=job.stage is Stage.PROFILE, until=job.deadline,
     )
     try:
-        await _reserve(bus, request)
-        yield
+        yield (await _reserve(bus, request)).freed
     finally:
         await bus.emit(ReleaseMemory(device=pool, id=request.id))
 
 
-async def _reserve(bus: Bus, request: ReserveMemory) -> None:
-    """Ask until there is an answer. NoRoom where it is no, or there is none."""
+async def _reserve(bus: Bus, request: ReserveMemory) -> MemoryReserved:
+    """Ask until there is an answer, which is yes. NoRoom where it is no, or there is none."""
     end = time.monotonic() + _PATIENCE_SECONDS
     async with bus.listen(pattern(MemoryReserved, device=request.device)) as answers:
         while time.monotonic() < end:
@@ -60,7 +60,7 @@ async def _reserve(bus: Bus, request: ReserveMemory) -> None:
             except TimeoutError:
                 continue
             if answer.granted:
-                return
+                return answer
             log.info("memory.denied", device=request.device, job=request.job, reason=answer.reason)
             raise NoRoom(answer.reason)
     raise NoRoom("the pool does not answer")

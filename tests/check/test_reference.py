@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from common.judge.check import TaskProblem, plan_cases, reference
 from common.judge.check.measure import finite_share, rms, rms_beyond, rms_difference
-from common.judge.check.reference import Expected, run_wide
+from common.judge.check.reference import Expected, if_room, run_wide
 from common.judge.check.sums import SumLengths
 from common.judge.check.widen import round_mantissa
+from common.judge.shortage import shortage
 from tests.check.helpers import SECRET, STRICT, case, expect, task, written
 
 
@@ -192,3 +194,19 @@ def test_every_usable_case_finds_eager_itself_right() -> None:
         for item in plan_cases(of, secret=SECRET):
             expected = reference(of, item, "cpu", STRICT)
             assert expected.usable or expected.unusable
+
+
+def _full() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+class Full(torch.nn.Module):
+    def forward(self) -> None:
+        _full()
+
+
+@pytest.mark.parametrize("compute", [lambda: if_room(_full), lambda: run_wide(Full(), [])])
+def test_what_is_gone_without_for_want_of_memory_is_noted(compute: Callable[[], object]) -> None:
+    shortage.begin()
+    assert compute() is None
+    assert shortage.met and shortage.own

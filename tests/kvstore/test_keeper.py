@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import itertools
 
-from common.messages import PoolGrown, PoolShrunk, ReserveMemory
+from common.messages import MemoryReserved, Message, PoolGrown, PoolShrunk, ReserveMemory
 from kvstore.budget import Limits
 from kvstore.desk import Desk
 from kvstore.geometry import Space
@@ -103,3 +103,48 @@ def test_what_a_tenant_that_left_has_goes_to_one_that_stores() -> None:
         other.handles(Reserve(keys=KEYS))
         keeper.turn(now)
     assert len(desk.pool.of(OTHER)) == 4
+
+
+def wanting(id: str, *, everything: bool = False) -> ReserveMemory:
+    return ReserveMemory(device="cpu", id=id, worker="w", lease="l", job="j", everything=everything, until=100.0)
+
+
+def answers(messages: list[Message]) -> list[tuple[str, bool, int]]:
+    return [(said.id, said.granted, said.freed) for said in messages if isinstance(said, MemoryReserved)]
+
+
+def test_everything_is_all_chunks_and_granted_when_the_last_one_has_left() -> None:
+    """Beside a reservation that the same job has already."""
+    desk, keeper = kept(4)
+    grown(desk, keeper, 4)
+    _, _, worker = two_tenants(desk)
+    keeper.reserve(wanting("first"), 10.0)
+    assert answers(keeper.turn(10.0)) == [("first", True, 0)]
+    assert len(desk.pool.live()) == 4, "a headroom of nothing is there"
+    keeper.reserve(wanting("all", everything=True), 10.1)
+    told = keeper.turn(10.1)
+    shrunk = [(said.chunks, said.bytes, said.reservation) for said in told if isinstance(said, PoolShrunk)]
+    assert (shrunk, answers(told)) == ([(4, 0, "all")], [])
+    worker.tell(Unmapped(chunks=desk.pool.leaving()))
+    assert answers(keeper.turn(10.2)) == [("all", True, 4 * CHUNK)]
+    assert answers(keeper.reserve(wanting("all", everything=True), 10.3)) == [("all", True, 4 * CHUNK)]
+    keeper.release("all", 10.4)
+    keeper.turn(20.0)
+    assert desk.pool.live() == [], "the job is not over"
+
+
+def test_of_an_empty_pool_everything_is_nothing() -> None:
+    _, keeper = kept(4)
+    keeper.reserve(wanting("first"), 0.0)
+    keeper.turn(0.0)
+    keeper.reserve(wanting("all", everything=True), 0.1)
+    assert answers(keeper.turn(0.1)) == [("all", True, 0)]
+
+
+def test_everything_is_denied_while_a_peer_keeps_a_chunk() -> None:
+    desk, keeper = kept(4)
+    grown(desk, keeper, 4)
+    two_tenants(desk)
+    keeper.reserve(wanting("all", everything=True), 10.0)
+    assert answers(keeper.turn(10.0)) == []
+    assert answers(keeper.turn(11.0)) == [("all", False, 0)]

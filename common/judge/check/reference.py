@@ -19,6 +19,7 @@ from common.judge.check.structure import flatten, map_tensors
 from common.judge.check.sums import SumLengths
 from common.judge.check.task import TaskModule, TaskProblem
 from common.judge.check.widen import in_fp64
+from common.judge.out_of_memory import noted
 from common.logs import get_logger
 
 log = get_logger()
@@ -136,6 +137,7 @@ def if_room(run: Callable[[], T]) -> T | None:
     try:
         return run()
     except torch.OutOfMemoryError as error:
+        noted(error)
         log.info("reference.no_room", error=str(error)[:300])
         torch.cuda.empty_cache()
         return None
@@ -207,6 +209,7 @@ def run_eager(model: torch.nn.Module, inputs: Sequence[Any], precision: str) -> 
     except ValueError as error:
         raise TaskProblem(f"the model's result cannot be compared: {error}") from None
     except Exception as error:
+        noted(error)
         first = (str(error).strip().splitlines() or [""])[0]
         raise TaskProblem(f"the model does not run: {type(error).__name__}: {first}") from error
     aliases = tuple(isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() in storages for x in leaves)
@@ -234,7 +237,7 @@ def run_wide(
             leaves = flatten(wide(*given))[1]
     except Exception as error:  # noqa: BLE001 - the edge to the user's code: whatever it raises, fp64 is not to be had
         log.info("reference.not_widened", error=f"{type(error).__name__}: {error}"[:300])
-        if isinstance(error, torch.OutOfMemoryError):
+        if noted(error):
             torch.cuda.empty_cache()
         return None
     return tuple(_as_double(leaf) for leaf in leaves)

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from common.errors import UsageError
+from common.judge.out_of_memory import noted
 
 _NEEDED = ("Model", "get_inputs", "get_init_inputs")
 
@@ -75,6 +76,7 @@ def _execute(tree: ast.Module, source: str, constants: Mapping[str, int]) -> Mod
     try:
         exec(compile(text, filename, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge to the user's code: what it raises is the reason
+        noted(error)
         del sys.modules[module.__name__], linecache.cache[filename]
         raise TaskProblem(f"the task does not run: {type(error).__name__}: {_first_line(error)}") from None
     return module
@@ -139,4 +141,5 @@ def call(task: TaskModule, name: str, *args: Any) -> Any:
     try:
         return getattr(task.module, name)(*args)
     except Exception as error:
+        noted(error)
         raise TaskProblem(f"{name}() raises {type(error).__name__}: {_first_line(error)}") from error

@@ -18,6 +18,7 @@ from common.judge.child.foresee import foresee
 from common.judge.child.module import load_module, owns_code
 from common.judge.child.pace import Pace
 from common.judge.child.places import ReturnedOddly
+from common.judge.out_of_memory import out_of_memory
 from common.judge.protocol import (
     Arena as NewArena,
 )
@@ -46,10 +47,6 @@ from common.judge.weights import weigh
 from common.judge.wire import recv_frame_fds, send_frame
 
 _TEXT, _TRACE = 4000, 6000
-_MEMORY = (
-    "can't allocate memory", "CUDA error: out of memory", "Triton Error [CUDA]: out of memory",
-    "NVML_SUCCESS == r",  # torch's allocator, which asks for more words about it than the sandbox lets it have
-)
 _DEVICE = ("CUDA error", "Triton Error [CUDA]", "CUBLAS_STATUS", "CUDNN_STATUS")
 """After such an error the device is probed: the process may have lost it for good."""
 
@@ -153,7 +150,7 @@ def _kind(error: BaseException) -> str:
         return "build"
     if isinstance(error, ReturnedOddly):
         return "return"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in text for word in _MEMORY):
+    if out_of_memory(error, text):
         return "memory"
     if isinstance(error, torch.AcceleratorError) or any(word in text for word in _DEVICE):
         return "device"

@@ -51,6 +51,7 @@ from common.judge.protocol import (
     encode,
 )
 from common.judge.settings import JudgeSettings
+from common.judge.shortage import shortage
 from common.judge.tree import Tree
 from common.judge.wire import FrameTooLarge, recv_frame, send_frame
 
@@ -212,6 +213,8 @@ class Candidate:
 
     def _expected(self, answer: Any, wanted: Any, step: str) -> Any:
         if isinstance(answer, Failed):
+            if answer.kind == "memory":
+                shortage.of_another()
             raise from_failure(answer, step, self._spare.read_log())
         if not isinstance(answer, wanted):
             raise out_of_line(f"{type(answer).__name__} where {wanted.__name__} was due")

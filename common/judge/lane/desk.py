@@ -38,6 +38,10 @@ class Desk:
         with self.step("task"):
             return self._tasks.get(task, torch_device(device))
 
+    def forget(self) -> None:
+        """Compute references again when they are needed."""
+        self._tasks.forget()
+
     @contextmanager
     def candidate(self, device: Device, settings: JudgeSettings | None = None) -> Iterator[Candidate]:
         """A process of its own for the block; killed with all it started afterwards. `settings`: limits of its calls

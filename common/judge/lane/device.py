@@ -9,7 +9,9 @@ from common.judge.lane.desk import Desk, torch_device
 from common.judge.lane.profile import profile
 from common.judge.lane.serve import Bench, main
 from common.judge.lane.validate import validate
+from common.judge.out_of_memory import noted
 from common.judge.requests import Profile, Reply, Validate
+from common.judge.shortage import shortage
 
 
 class Handler:
@@ -24,12 +26,17 @@ class Handler:
         stage = validate if isinstance(request, Validate) else profile
         try:
             return Reply(judgement=stage(bench, self._desk, request))  # type: ignore[arg-type]
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not noted(error):
+                raise
             # The candidate's own want of memory is told by its process; this is the reference's, or the arena's.
             raise JudgeFault(f"the device has too little memory left for the judge: {error}"[:500]) from error
 
     def tidy(self) -> None:
-        """Whoever has the device next, or lends its spare memory, is to find what references took."""
+        """Whoever has the device next, or lends its spare memory, is to find what references took. Those computed while
+        memory was short may lack fp64 or whole cases, and are not what the next request is judged by."""
+        if shortage.own and self._desk:
+            self._desk.forget()
         give_back_unused(self._device)
 
 

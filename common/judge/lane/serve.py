@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from common.judge import requests
 from common.judge.build.builder import Builder, BuildStopped
 from common.judge.build.run import Compilers
@@ -21,6 +23,7 @@ from common.judge.lane.kernels import Kernels
 from common.judge.lane.spares import Spares
 from common.judge.requests import Reply, Setup
 from common.judge.sandbox.cgroup import sweep
+from common.judge.shortage import shortage
 from common.judge.wire import recv_frame, send_frame
 from common.logs import configure, get_logger
 from common.messages.judgement import Judgement
@@ -84,7 +87,13 @@ Handler = Callable[[Bench, Any], Reply]
 
 
 def answer(bench: Bench, handler: Handler, request: Any) -> Reply:
-    """Every way a request can end, as a reply."""
+    """Every way a request can end, as a reply that says whether memory was short on the way."""
+    shortage.begin()
+    reply = _answer(bench, handler, request)
+    return msgspec.structs.replace(reply, short_of_memory=shortage.met)
+
+
+def _answer(bench: Bench, handler: Handler, request: Any) -> Reply:
     started = time.monotonic()
     try:
         reply = handler(bench, request)

@@ -31,6 +31,7 @@ from common.judge.check import (
 )
 from common.judge.lane.ended import CandidateEnded
 from common.judge.lane.roofline import task_operations
+from common.judge.shortage import shortage
 from common.messages.campaign import TaskSource
 from common.messages.judgement import Feedback, Outcome
 
@@ -62,9 +63,11 @@ class KnownTask:
     def check(self) -> None:
         """CandidateEnded with `rejected_task` where no candidate can be judged by it. What has passed is not checked
         again: for a profile, which a verdict comes before, not at all."""
-        if not self._checked and (reason := check_task(self.module, self.device, self.policy, secret=self._secret)):
+        if self._checked:
+            return
+        if reason := check_task(self.module, self.device, self.policy, secret=self._secret):
             raise rejected(reason)
-        self._checked = True
+        self._checked = not shortage.own
 
     def _draw(self) -> None:
         self._secret = secrets.token_bytes(32)
@@ -149,6 +152,11 @@ class Tasks:
             if other is not self._known[key] and other.kept > other.room // 4:
                 other.forget()
         return self._known[key]
+
+    def forget(self) -> None:
+        """The references of all of them."""
+        for known in self._known.values():
+            known.forget()
 
 
 def memory_of(device: torch.device) -> int:

@@ -1,0 +1,16 @@
+"""Which tasks a worker remembers as large."""
+from __future__ import annotations
+
+from common.messages import TaskSource
+from common.worker.large import LargeTasks
+
+
+def task(source: str, name: str = "t") -> TaskSource:
+    return TaskSource(name=name, source=source)
+
+
+def test_a_task_is_its_source_and_the_last_few_are_remembered() -> None:
+    large = LargeTasks(most=2)
+    for source in ("a", "b", "a", "c"):
+        large.add(task(source))
+    assert [task(source, "another name") in large for source in "abc"] == [True, False, True]
