@@ -25,7 +25,7 @@ async def judged(judge: Judge, task: TaskSource, device: Device, source: str) ->
 @pytest.mark.alone
 async def test_a_right_kernel_passes_and_is_faster_than_a_wasteful_reference(judge: Judge, device: Device) -> None:
     """So wasteful that no load of the machine turns it round."""
-    waste = "for _ in range(40):\n            torch.relu(x)\n        return torch.relu"
+    waste = "for _ in range(200):\n            torch.relu(x)\n        return torch.relu"
     task = TaskSource(name="wasteful", source=TASK.replace("return torch.relu", waste))
     artefact = await judge.compile(task, HONEST)
     assert isinstance(artefact, Artefact)
