@@ -38,8 +38,8 @@ from kvstore.line import Line
 from kvstore.memory.agent import installed
 from kvstore.wire import Hello, Revoke
 from tests.kvstore.engines import BLOCK, CONTEXT, TINY, Answer, Engine, free_port, two_engines
+from tests.kvstore.process import Process
 from tests.kvstore.service import PoolService, pool_service, until
-from tests.kvstore.test_service import Process
 from tests.pipeline.recordings import TASK
 from tests.servers import running_server
 

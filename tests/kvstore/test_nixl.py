@@ -30,8 +30,8 @@ from kvstore.memory.nixl import RemoteMapping
 from kvstore.wire import PACKET
 from tests.kvstore.engines import free_port
 from tests.kvstore.fake_engine import GEOMETRY, FakeEngine, key
+from tests.kvstore.process import Process, all_of_it, eventually, whole, working
 from tests.kvstore.service import hello, until
-from tests.kvstore.test_service import Process, all_of_it, eventually, whole, working
 
 needs_nixl = pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install '.[nixl]'")
 TOKEN = "only-for-tests"

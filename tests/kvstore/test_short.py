@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
 
-from common.bus import Bus, Server
+from common.bus import Bus
 from common.devices import Device
 from common.judge import Artefact, JudgeFault
 from common.messages import (
@@ -25,7 +24,7 @@ from common.messages import (
 from common.worker.attempt import Attempt, AttemptFault
 from common.worker.device import Devices
 from tests.facts import judgement
-from tests.kvstore.test_service import CPU, Process, events, eventually, fill, job, whole
+from tests.kvstore.process import CPU, Process, events, eventually, fill, job, whole
 
 Answer = Judgement | JudgeFault
 SHORT = judgement(Outcome.REJECTED_TASK, short_of_memory=True, seconds={"task": 1.0})
@@ -66,22 +65,6 @@ class Worker:
             assert judges.left == []
 
 
-@pytest.fixture(scope="module")
-def shared(nats_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    process = Process(nats_server, tmp_path_factory.mktemp("kv"))
-    try:
-        yield process
-    finally:
-        process.end()
-
-
-@pytest.fixture
-async def pool(bus: Bus, shared: Process) -> AsyncIterator[Process]:
-    await whole(bus)
-    await bus.purge(f"{PREFIX}.ops.>")
-    yield shared
-
-
 @pytest.fixture
 def worker(bus: Bus) -> Worker:
     return Worker(bus)
@@ -115,7 +98,7 @@ async def test_without_a_pool_the_first_answer_stands(worker: Worker, first: Ans
     (SHORT, {"task": 3.0, "check": 4.0}), (FAULT, {"task": 2.0, "check": 4.0}),
 ])
 async def test_a_job_that_was_short_is_judged_again_without_the_pool(
-    bus: Bus, pool: Process, worker: Worker, first: Answer, seconds: dict[str, float]
+    bus: Bus, process: Process, worker: Worker, first: Answer, seconds: dict[str, float]
 ) -> None:
     judged = await worker.judge(job(), first, PASSED)
     assert (judged.outcome, judged.seconds) == (Outcome.PASSED, seconds)
@@ -125,7 +108,7 @@ async def test_a_job_that_was_short_is_judged_again_without_the_pool(
 
 
 async def test_further_jobs_of_its_task_take_everything_from_the_start(
-    bus: Bus, pool: Process, worker: Worker
+    bus: Bus, process: Process, worker: Worker
 ) -> None:
     """And are not judged again where that does not help."""
     await worker.judge(job(), SHORT, PASSED)
@@ -135,7 +118,7 @@ async def test_further_jobs_of_its_task_take_everything_from_the_start(
 
 
 async def test_a_task_that_more_memory_did_not_help_is_not_remembered(
-    bus: Bus, pool: Process, worker: Worker
+    bus: Bus, process: Process, worker: Worker
 ) -> None:
     """A candidate that asks for more than there is costs later ones no pool."""
     assert (await worker.judge(job(), SHORT, SHORT)).short_of_memory
@@ -143,7 +126,7 @@ async def test_a_task_that_more_memory_did_not_help_is_not_remembered(
     await asked_for(bus, False, True, False)
 
 
-async def test_a_second_fault_is_a_fault(bus: Bus, pool: Process, worker: Worker) -> None:
+async def test_a_second_fault_is_a_fault(bus: Bus, process: Process, worker: Worker) -> None:
     with pytest.raises(AttemptFault, match="died"):
         await worker.judge(job(), FAULT, JudgeFault("the judge's process died"))
     await asked_for(bus, False, True)
@@ -152,15 +135,15 @@ async def test_a_second_fault_is_a_fault(bus: Bus, pool: Process, worker: Worker
 @pytest.mark.parametrize("fault", [
     JudgeFault("died"), JudgeFault("does not answer", quarantine=True, short_of_memory=True),
 ])
-async def test_other_faults_are_not_tried_again(bus: Bus, pool: Process, worker: Worker, fault: JudgeFault) -> None:
+async def test_other_faults_are_not_tried_again(bus: Bus, process: Process, worker: Worker, fault: JudgeFault) -> None:
     with pytest.raises(AttemptFault, match=str(fault)):
         await worker.judge(job(), fault)
     await asked_for(bus, False)
 
 
-async def test_where_the_pool_cannot_be_emptied_there_is_no_verdict(bus: Bus, pool: Process, worker: Worker) -> None:
+async def test_where_the_pool_cannot_be_emptied_there_is_no_verdict(bus: Bus, process: Process, worker: Worker) -> None:
     """The next attempt waits for everything before it begins."""
-    manager, peer = pool.connect("manager"), pool.connect("worker")
+    manager, peer = process.connect("manager"), process.connect("worker")
     assert len(fill(manager)) == 1
     asked = msgspec.structs.replace(job(), candidate="denied")
     with pytest.raises(AttemptFault, match="has not unmapped") as caught:
