@@ -25,6 +25,8 @@ ENDLESS = ("reasoning_qwq32b_cuda_truncated.jsonl.gz", "reasoning_degenerate_loo
 DIRECT = ("direct_qwq32b_cuda.jsonl.gz",)
 TIMED = ("candidates_gpt51_triton.jsonl.gz",)
 _UNLABELLED = "unknown_build_or_race"
+LENGTHS = range(1_500, 4_501)
+"""Tokens of reasoning, by the recording's own count: a GPU host is had for minutes."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -101,14 +103,14 @@ def reports_on(task: str) -> bool:
     return hashlib.sha256(task.encode()).digest()[0] % 2 == 1
 
 
-def choose(kept: Iterable[Trace], *, runs: int, iterations: int, tokens: range, seed: int) -> list[list[Trace]]:
-    """Runs of several samples of one task each, whose reasoning is of so many tokens; drawn by a seed.
+def choose(kept: Iterable[Trace], *, runs: int, iterations: int, seed: int) -> list[list[Trace]]:
+    """Runs of several samples of one task each, whose reasoning has a length for GPU hosts; drawn by a seed.
 
     Only of tasks that are for reporting. UsageError where no task has enough samples.
     """
     by_task: dict[str, list[Trace]] = defaultdict(list)
     for trace in kept:
-        fits = trace.complete and trace.passed is not None and trace.tokens in tokens and trace.kernel
+        fits = trace.complete and trace.passed is not None and trace.tokens in LENGTHS and trace.kernel
         if fits and reports_on(trace.task):
             by_task[trace.task].append(trace)
     tasks = sorted(task for task, samples in by_task.items() if len(samples) >= iterations)

@@ -23,8 +23,6 @@ from bench.traces import Trace
 
 RULE: Rule = "mixture"
 SEED = 1
-LENGTHS = range(1_500, 4_501)
-"""Tokens of reasoning, by the recording's own count: a GPU host is had for minutes."""
 CLOSE, FENCE = "\n</think>\n\n", "```python\n"
 ASK = "Write a faster drop-in replacement, class ModelNew, for this module.\n\n"
 NGRAM = 3
@@ -85,7 +83,7 @@ def main() -> None:
     files = options.traces or traces.default_files(traces.REASONING)
     kept = traces.load(files)
     packer = Packer(standins.default_pool(kept), tokenizer)
-    chosen = traces.choose(kept, runs=options.runs, iterations=options.iterations, tokens=LENGTHS, seed=SEED)
+    chosen = traces.choose(kept, runs=options.runs, iterations=options.iterations, seed=SEED)
     runs = tuple(tuple(packer.iteration(trace) for trace in run) for run in chosen)
     packed = Recorded(
         rule=RULE, seed=SEED, suffix=packer.ids(CLOSE + FENCE), runs=runs, end=tokenizer.eos_token_id,

@@ -48,9 +48,7 @@ def seconds(tools: Toolchain, name: str, folder: Path) -> float:
     """Of one compilation. CalledProcessError where nvcc fails."""
     (folder / "cuda.cu").write_text(SOURCE)
     place = folder / name
-    for file, text in SETS[name].items():
-        (place / file).parent.mkdir(parents=True, exist_ok=True)
-        (place / file).write_text(text)
+    headers.write(place, SETS[name])
     asked = Extension(name="scale", files={}, sources=(), with_cuda=True)
     words = commands.compile_cuda(tools, asked, "cuda.cu", f"{name}.o", place if SETS[name] else None)
     began = time.monotonic()

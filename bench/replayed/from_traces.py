@@ -16,13 +16,10 @@ from bench.traces import Trace
 from common.errors import UsageError
 from generator.replay.recording import Iteration, Recording
 from generator.replay.traces import RATE
-from generator.replay.write import write_recording
+from generator.replay.write import FENCE, write_recording
 
 RULE: Rule = "mixture"
 SEED = 1
-LENGTHS = range(1_500, 4_501)
-"""Tokens of reasoning, by the recording's own count: a GPU host is had for minutes."""
-FENCE = "python"
 NOTHING = "# No recorded kernel stands in here.\n"
 
 
@@ -54,7 +51,7 @@ def main() -> None:
     kept = traces.load(options.traces or traces.default_files(traces.REASONING))
     pool = standins.default_pool(kept)
     modules = [trace for trace in kept if "class ModelNew" in trace.kernel]
-    chosen = traces.choose(modules, runs=options.runs, iterations=options.iterations, tokens=LENGTHS, seed=SEED)
+    chosen = traces.choose(modules, runs=options.runs, iterations=options.iterations, seed=SEED)
     for run in chosen:
         write_recording(options.out / run[0].task / "recording", recording(pool, run))
         print(f"{run[0].task}: {', '.join(f'{t.id} of {t.tokens} tokens' for t in run)}")

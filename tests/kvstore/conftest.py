@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.bus import Bus, Server
-from common.messages import PREFIX
 from tests.kvstore.fake_engine import CHUNK, FakeEngine
-from tests.kvstore.process import Process, whole
+from tests.kvstore.process import Process, fresh
 from tests.kvstore.service import PoolService, pool_service, until
 
 
@@ -35,16 +34,11 @@ def make(service: PoolService) -> Iterator[Callable[..., FakeEngine]]:
 
 @pytest.fixture(scope="module")
 def shared(nats_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    process = Process(nats_server, tmp_path_factory.mktemp("kv"))
-    try:
+    with Process(nats_server, tmp_path_factory.mktemp("kv")) as process:
         yield process
-    finally:
-        process.end()
 
 
 @pytest.fixture
 async def process(bus: Bus, shared: Process) -> Process:
-    """The service, whole again after the test before, and nothing on the record."""
-    await whole(bus)
-    await bus.purge(f"{PREFIX}.ops.>")
+    await fresh(bus)
     return shared

@@ -66,8 +66,20 @@ class Process:
         self.running.send_signal(number)
         return self.running.wait(20)
 
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     def connect(self, role: Role, engine: str = "e") -> Line:
         return Line(self.sockets / "cpu.sock", hello(role, engine), timeout=10.0)
+
+
+async def fresh(bus: Bus) -> None:
+    """Whole again after the test before, and nothing on the record."""
+    await whole(bus)
+    await bus.purge(f"{PREFIX}.ops.>")
 
 
 async def whole(bus: Bus) -> None:

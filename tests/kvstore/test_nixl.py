@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from common.bus import Bus, Server
-from common.messages import PREFIX, PoolReleased
+from common.messages import PoolReleased
 from common.worker.memory import NoRoom
 from kvstore.address import BadAddress, parse, read_address
 from kvstore.engine.copier import Bools, Copied, Copy
@@ -30,7 +30,7 @@ from kvstore.memory.nixl import RemoteMapping
 from kvstore.wire import PACKET
 from tests.kvstore.engines import free_port
 from tests.kvstore.fake_engine import GEOMETRY, FakeEngine, key
-from tests.kvstore.process import Process, all_of_it, eventually, whole, working
+from tests.kvstore.process import Process, all_of_it, eventually, fresh, whole, working
 from tests.kvstore.service import hello, until
 
 needs_nixl = pytest.mark.skipif(not installed(), reason="NIXL is not installed: pip install '.[nixl]'")
@@ -45,19 +45,15 @@ def far(nats_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (folder / "token").write_text(TOKEN + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UCX_TLS", "tcp")
-        process = Process(
+        with Process(
             nats_server, folder, kind="nixl", listen=f"127.0.0.1:{free_port()}", token_file=folder / "token"
-        )
-        try:
+        ) as process:
             yield process
-        finally:
-            process.end()
 
 
 @pytest.fixture
 async def pool(far: Process, bus: Bus) -> Process:
-    await whole(bus)
-    await bus.purge(f"{PREFIX}.ops.>")
+    await fresh(bus)
     return far
 
 

@@ -1,8 +1,6 @@
 """Recorded traces become recordings whose forks answer with what stands in."""
 from __future__ import annotations
 
-import gzip
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 from bench import traces
 from generator.replay.recording import load
 from generator.replay.script import fork_text
+from tests.trigger.test_benches import write
 
 BODY = "__global__ void f(float *x) {\n  int first = 1;\n  int second = 2;\n  x[0] = first + second;\n}\n"
 REASONING = f"\nLet me see.\n{BODY}That is it."
@@ -25,11 +24,6 @@ def sample(kernel: str, *, thinking: str = REASONING, tokens: int = 2_000, passe
         "answer": f"```python\n{kernel}\n```", "kernel": kernel, "outcome": {"kind": "x", "correct": passed},
         "stats": {"tok_thinking": tokens, "tok_answer": 300}, "trace_complete": True, "marks": marks,
     }
-
-
-def write(path: Path, *records: dict[str, Any]) -> Path:
-    path.write_bytes(gzip.compress("".join(json.dumps(r) + "\n" for r in records).encode()))
-    return path
 
 
 def pack(*words: str) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 LEAN = """#pragma once
 #include <torch/types.h>
@@ -69,6 +71,13 @@ def _normal(word: str) -> str:
 def key(digest: str, flags: tuple[str, ...]) -> str:
     """Under which a folder of headers is kept."""
     return hashlib.sha256(repr((digest, flags, LEAN, KERNEL)).encode()).hexdigest()[:32]
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Headers by their names as they are included."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def calls_kernels_alone(source: str) -> bool:

@@ -69,9 +69,7 @@ class LeanHeaders:
 
     def _written(self, files: Mapping[str, str]) -> Path:
         folder = self._store.workspace()
-        for name, text in files.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text)
+        headers.write(folder, files)
         return folder
 
     def _key(self, flags: tuple[str, ...], cuda: bool) -> str:
