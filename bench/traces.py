@@ -103,19 +103,23 @@ def reports_on(task: str) -> bool:
     return hashlib.sha256(task.encode()).digest()[0] % 2 == 1
 
 
-def choose(kept: Iterable[Trace], *, runs: int, iterations: int, seed: int) -> list[list[Trace]]:
-    """Runs of several samples of one task each, whose reasoning has a length for GPU hosts; drawn by a seed.
+def choose(
+    kept: Iterable[Trace], *, runs: int, iterations: int, seed: int, lengths: range = LENGTHS
+) -> list[list[Trace]]:
+    """Runs of several samples of one task each, whose reasoning has so many tokens; drawn by a seed.
 
     Only of tasks that are for reporting. UsageError where no task has enough samples.
     """
     by_task: dict[str, list[Trace]] = defaultdict(list)
     for trace in kept:
-        fits = trace.complete and trace.passed is not None and trace.tokens in LENGTHS and trace.kernel
+        fits = trace.complete and trace.passed is not None and trace.tokens in lengths and trace.kernel
         if fits and reports_on(trace.task):
             by_task[trace.task].append(trace)
     tasks = sorted(task for task, samples in by_task.items() if len(samples) >= iterations)
     if not tasks:
-        raise UsageError("no task has enough samples of a fitting length")
+        raise UsageError(
+            f"no task has {iterations} samples of {lengths.start} to {lengths.stop - 1} tokens: ask for other lengths"
+        )
     draw = random.Random(seed)
     return [draw.sample(by_task[task], iterations) for task in draw.sample(tasks, min(runs, len(tasks)))]
 

@@ -47,11 +47,18 @@ def main() -> None:
     parser.add_argument("--traces", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--runs", type=int, default=6)
     parser.add_argument("--iterations", type=int, default=2, help="of each run")
+    parser.add_argument(
+        "--tokens", type=int, nargs=2, default=(traces.LENGTHS.start, traces.LENGTHS.stop - 1), metavar=("MIN", "MAX"),
+        help="of the reasoning (default: %(default)s)",
+    )
     options = parser.parse_args()
     kept = traces.load(options.traces or traces.default_files(traces.REASONING))
     pool = standins.default_pool(kept)
     modules = [trace for trace in kept if "class ModelNew" in trace.kernel]
-    chosen = traces.choose(modules, runs=options.runs, iterations=options.iterations, seed=SEED)
+    chosen = traces.choose(
+        modules, runs=options.runs, iterations=options.iterations, seed=SEED,
+        lengths=range(options.tokens[0], options.tokens[1] + 1),
+    )
     for run in chosen:
         write_recording(options.out / run[0].task / "recording", recording(pool, run))
         print(f"{run[0].task}: {', '.join(f'{t.id} of {t.tokens} tokens' for t in run)}")

@@ -53,9 +53,18 @@ def test_a_fork_answers_with_the_final_kernel_once_its_body_stands_in_the_reason
 def test_what_cannot_be_packed_is_said(tmp_path: Path) -> None:
     one = write(tmp_path / "one.jsonl.gz", sample("class ModelNew: pass"))
     few = pack(str(tmp_path / "out"), "--traces", str(one))
-    assert few.returncode == 2 and "no task has enough samples" in few.stderr
+    assert few.returncode == 2 and "no task has 2 samples of 1500 to 4500 tokens" in few.stderr
     (tmp_path / "full").mkdir()
     two = write(tmp_path / "two.jsonl.gz", sample("class ModelNew: 1"), sample("class ModelNew: 2"))
     assert pack(str(tmp_path / "out"), "--traces", str(two)).returncode == 0
     again = pack(str(tmp_path / "out"), "--traces", str(two))
     assert again.returncode == 2 and "is not empty" in again.stderr
+
+
+def test_only_reasoning_of_the_wanted_length_is_packed(tmp_path: Path) -> None:
+    lengths = (2_000, 4_999, 5_000, 6_000, 6_001)
+    file = write(tmp_path / "own.jsonl.gz", *(sample("class ModelNew: 1", tokens=length) for length in lengths))
+    wanted = ("--traces", str(file), "--tokens", "5000", "6000")
+    assert "of 5000 tokens" in (both := pack(str(tmp_path / "out"), *wanted).stdout) and "of 6000 tokens" in both
+    few = pack(str(tmp_path / "more"), *wanted, "--iterations", "3")
+    assert few.returncode == 2 and "no task has 3 samples of 5000 to 6000 tokens" in few.stderr
