@@ -17,6 +17,8 @@ from common.messages import (
 )
 
 Kind = Literal["main", "fork"]
+_OFF_DEVICE = ("compile", "foresee")
+"""Steps of a judgement for which no device is held, and which take seconds."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Estimates:
         match message:
             case Verdict() | Profile() if message.judgement.outcome is not Outcome.INFRASTRUCTURE_ERROR:
                 stage = Stage.VALIDATE if isinstance(message, Verdict) else Stage.PROFILE
-                self.compile[stage].add(message.judgement.seconds.get("compile", 0.0))
+                self.compile[stage].add(sum(message.judgement.seconds.get(step, 0.0) for step in _OFF_DEVICE))
                 if stage is Stage.VALIDATE:
                     self.passed.add(float(message.judgement.outcome is Outcome.PASSED))
             case GenerationStarted():

@@ -1,8 +1,8 @@
 """What the lean headers save a CUDA source: `python -m bench.judge.headers [--rounds N]`, on a host with nvcc.
 
 One source that calls a kernel is compiled with each set of headers in turn: torch's whole `torch/extension.h`, the lean
-one, and the one for sources that call kernels and nothing else (`common/judge/build/headers.py`). Prints JSON: seconds
-of each, by round, and how many times as long as the last the others took (median of the rounds).
+one (`common/judge/build/headers.py`), and the narrow ones for sources that call kernels and nothing else (`narrow.py`).
+Prints JSON: seconds of each, by round, and how many times as long as the last the others took (median of the rounds).
 """
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from common.judge.build import commands, headers
+from common.judge.build.narrow import NARROW
 from common.judge.build.toolchain import Toolchain
 from common.judge.child import facts
 from common.judge.protocol import Extension, Facts
@@ -41,7 +42,7 @@ torch::Tensor scale(torch::Tensor x, double factor) {
   return out;
 }
 """
-SETS: dict[str, dict[str, str]] = {"whole": {}, "lean": {"torch/extension.h": headers.LEAN}, "kernel": headers.KERNEL}
+SETS: dict[str, dict[str, str]] = {"whole": {}, "lean": {"torch/extension.h": headers.LEAN}, "narrow": NARROW}
 
 
 def seconds(tools: Toolchain, name: str, folder: Path) -> float:
@@ -74,7 +75,7 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as folder:
         rounds = [{name: seconds(tools, name, Path(folder)) for name in SETS} for _ in range(options.rounds)]
-    longer = {name: round(statistics.median(one[name] / one["kernel"] for one in rounds), 2) for name in SETS}
+    longer = {name: round(statistics.median(one[name] / one["narrow"] for one in rounds), 2) for name in SETS}
     print(json.dumps({"torch": tools.facts.torch, "rounds": rounds, "times_as_long": longer}))
     return 0
 

@@ -150,6 +150,12 @@ class Collect(_Message, frozen=True, kw_only=True):
     """Tell what Triton has compiled in this process."""
 
 
+class Construct(_Message, frozen=True, kw_only=True):
+    """Make the model without values, so that the extensions its constructor asks for are built. Needs no device."""
+
+    task: str
+
+
 class Foresee(_Message, frozen=True, kw_only=True):
     """Have Triton compile what calls on a task's shapes will launch, for devices of this compute capability (90: 9.0),
     for at most about so many seconds. Needs no device; the process is of no other use afterwards, but for Collect."""
@@ -277,6 +283,13 @@ class Collected(_Message, frozen=True, kw_only=True):
     kernels: dict[str, bytes]
 
 
+class Constructed(_Message, frozen=True, kw_only=True):
+    """Answer to Construct."""
+
+    missed: str = ""
+    """Why the constructor ended before its end; it may well not on a device."""
+
+
 class Foreseen(_Message, frozen=True, kw_only=True):
     """Answer to Foresee: launches that were compiled for, and why calls ended before their last."""
 
@@ -294,9 +307,10 @@ class Failed(_Message, frozen=True, kw_only=True):
     """`build`, `memory`, `device`, `return` or empty."""
 
 
-Order = Load | Built | Arena | Make | Call | Go | Weigh | Collect | Count | Foresee
+Order = Load | Built | Arena | Make | Call | Go | Weigh | Collect | Count | Construct | Foresee
 Answer = (
-    Ready | Build | Loaded | Made | Mapped | Prepared | Ended | Done | Weighed | Collected | Counted | Foreseen | Failed
+    Ready | Build | Loaded | Made | Mapped | Prepared | Ended | Done | Weighed | Collected | Counted | Constructed
+    | Foreseen | Failed
 )
 
 order_decoder = msgspec.msgpack.Decoder(Order)

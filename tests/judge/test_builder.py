@@ -85,6 +85,7 @@ for word; do case $word in
 -D*|-isystem|/*|-std=*|-c|cuda.cu) set -- "$@" "$word";;
 esac; shift; done
 case "$*" in *-I*) ;; *) echo whole >> TRIES;; esac
+if grep -q '^// nvcc:' cuda.cu; then sed -n 's|^// nvcc:|cuda.cu(1): error: |p' cuda.cu; exit 1; fi
 exec g++ -x c++ -fsyntax-only "$@"
 """
 """Stands in for nvcc on a host without CUDA: a C++ compiler that is told what it knows of."""
@@ -122,16 +123,37 @@ def tried(builder: Builder, tmp_path: Path, source: str) -> tuple[int, list[str]
     asked = Extension(name="m", files={"cuda.cu": source}, sources=("cuda.cu",), with_cuda=True)
     (tmp_path / "tries").write_text("")
     ran = builder._compile_one(asked, folder, "cuda.cu", "0.o")
-    names = {str(builder._lean.kernel()): "kernel", str(builder._lean.plain()): "lean", "whole": "whole"}
+    names = {str(builder._lean.narrow()): "narrow", str(builder._lean.plain()): "lean", "whole": "whole"}
     return ran.code, [names[line] for line in (tmp_path / "tries").read_text().splitlines()]
 
 
 def test_what_calls_kernels_compiles_with_the_headers_for_it(cuda_builder: Builder, tmp_path: Path) -> None:
-    assert tried(cuda_builder, tmp_path, CALLS_A_KERNEL) == (0, ["kernel"])
+    assert tried(cuda_builder, tmp_path, CALLS_A_KERNEL) == (0, ["narrow"])
 
 
 def test_what_those_headers_lack_is_in_the_next(cuda_builder: Builder, tmp_path: Path) -> None:
     """Whatever the compiler says of it; one that is wrong with all of them is refused in the lean one's words."""
-    assert tried(cuda_builder, tmp_path, "int beyond = 1;  // BEYOND\n") == (0, ["kernel", "lean"])
-    assert tried(cuda_builder, tmp_path, "int wrong = ;\n") == (1, ["kernel", "lean"])
+    assert tried(cuda_builder, tmp_path, "int beyond = 1;  // BEYOND\n") == (0, ["narrow", "lean"])
+    assert tried(cuda_builder, tmp_path, "int wrong = ;\n") == (1, ["narrow", "lean"])
     assert tried(cuda_builder, tmp_path, "// PYBIND11_MODULE\n") == (0, ["lean"])
+    assert tried(cuda_builder, tmp_path, "// requires_grad\n") == (0, ["lean"]), "they would drop it"
+
+
+WRONG_ANYWAY = (
+    'expected a ";"', 'identifier "no_header_has_this" is undefined',
+    'namespace "at" has no member "no_header_has_this"',
+    'no suitable conversion function from "const at::DeprecatedTypeProperties" to "c10::ScalarType" exists',
+)
+WRONG_HERE = (
+    'namespace "at" has no member "matmul"', 'namespace "std" has no member "ostringstream"',
+    'identifier "matmul_out" is undefined', 'no operator "<<" matches these operands',
+    'expected a ";"\n// nvcc:identifier "matmul" is undefined',
+)
+
+
+def test_what_no_header_mends_is_not_compiled_again(cuda_builder: Builder, tmp_path: Path) -> None:
+    for said in WRONG_ANYWAY:
+        assert tried(cuda_builder, tmp_path, f"// nvcc:{said}\n") == (1, ["narrow"]), said
+    for said in WRONG_HERE:
+        code, tries = tried(cuda_builder, tmp_path, f"// nvcc:{said}\n")
+        assert code == 1 and tries[:2] == ["narrow", "lean"], said

@@ -4,10 +4,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from common.devices import Device
-from common.judge import Artefact, Judge
+from common.judge import Artefact, Judge, JudgeSettings
 from common.messages import Judgement, Outcome, TaskSource
 from tests.judge.sources import CPP, EAGER, HEAD, HONEST, TASK, candidate
 
@@ -56,14 +57,36 @@ def undisturbed(record: dict[str, Any]) -> int:
     return len(record["pairs_ms"]) - len(record["disturbed"])
 
 
+LATE = HEAD.split("ext = ")[0], "self.ext = " + HEAD.split("ext = ")[1].strip()
+"""Head, and what of it is done while the model is made."""
+
+
 async def test_an_extension_may_be_built_while_the_model_is_made(
     judge: Judge, small: TaskSource, device: Device
 ) -> None:
-    """Also of a second model, with other weights, after calls of the first."""
-    head, init = HEAD.split("ext = ")[0], "self.ext = " + HEAD.split("ext = ")[1].strip()
+    """It is built before a device is taken, and is there for a second model, with other weights, after calls of the
+    first."""
+    head, init = LATE
     source = candidate("return self.ext.gate(x, self.weight)", head=head, init=init)
-    verdict = await judged(judge, small, device, source)
+    artefact = await judge.compile(small, source)
+    assert isinstance(artefact, Artefact) and len(artefact.extensions) == 1
+    verdict = await judge.validate(small, artefact, device)
     assert (verdict.outcome, verdict.labels) == (Outcome.PASSED, ()), verdict.feedback
+
+
+EARLY = "float(self.weight.sum())", "import os; os._exit(3)", "raise RuntimeError('no device')", "while True: pass"
+
+
+async def test_what_ends_a_constructor_without_a_device_is_not_held_against_it(
+    judge_settings: JudgeSettings, small: TaskSource
+) -> None:
+    """Here it would fail on a device too: that is where it is found out."""
+    head, init = LATE
+    async with Judge(msgspec.structs.replace(judge_settings, load_seconds=5.0), "cpu") as judge:
+        for early in EARLY:
+            source = candidate("return self.ext.gate(x, self.weight)", head=head, init=f"{early}\n        {init}")
+            artefact = await judge.compile(small, source)
+            assert isinstance(artefact, Artefact) and not artefact.extensions, early
 
 
 FAILURES = [
@@ -96,10 +119,11 @@ BROKEN = [
     ("def forward(:", "no module"),
     ("x = 1", "no class ModelNew"),
     (HEAD.replace("torch::empty_like(x)", "torch::empty_lik(x)"), "empty_lik"),
+    (candidate("return x", head=LATE[0], init=LATE[1].replace("empty_like(x)", "empty_lik(x)")), "empty_lik"),
 ]
 
 
-@pytest.mark.parametrize(("source", "words"), BROKEN, ids=["syntax", "no ModelNew", "C++"])
+@pytest.mark.parametrize(("source", "words"), BROKEN, ids=["syntax", "no ModelNew", "C++", "C++ in the constructor"])
 async def test_what_does_not_compile_is_told_before_a_device_is_needed(
     judge: Judge, small: TaskSource, source: str, words: str
 ) -> None:

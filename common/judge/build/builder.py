@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from common.judge.build import commands, headers
+from common.judge.build.narrow import NARROW, calls_kernels_alone
 from common.judge.build.precompiled import LeanHeaders
 from common.judge.build.run import Compilers, Ran
 from common.judge.build.store import Store
@@ -37,7 +38,7 @@ class Builder:
         self._lean = LeanHeaders(tools, store, compilers)
 
     def key(self, wanted: Extension) -> str:
-        made_with = (wanted, self._tools.digest, headers.LEAN, headers.KERNEL)
+        made_with = (wanted, self._tools.digest, headers.LEAN, NARROW)
         return hashlib.sha256(msgspec.msgpack.encode(made_with)).hexdigest()
 
     def get(self, wanted: Extension) -> Built:
@@ -92,10 +93,10 @@ class Builder:
         return self._compile_lean(commands.compile_cxx, wanted, folder, source, target, lean)
 
     def _compile_cuda(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
-        if headers.calls_kernels_alone(wanted.files[source]):
-            kernel = self._lean.kernel()
-            ran = self._run(commands.compile_cuda(self._tools, wanted, source, target, kernel), folder, kernel)
-            if not ran.code or ran.timed_out:
+        if calls_kernels_alone(wanted.files[source]):
+            narrow = self._lean.narrow()
+            ran = self._run(commands.compile_cuda(self._tools, wanted, source, target, narrow), folder, narrow)
+            if not ran.code or ran.timed_out or headers.wrong_anyway(ran.text, self._names()):
                 return ran
         return self._compile_lean(commands.compile_cuda, wanted, folder, source, target, self._lean.plain())
 
@@ -109,7 +110,7 @@ class Builder:
         return self._run(words(self._tools, wanted, source, target, None), folder)
 
     def _names(self) -> set[str]:
-        """What `headers.needs_whole` asks for; found once for a toolchain."""
+        """What `headers.needs_whole` and `headers.wrong_anyway` ask for; found once for a toolchain."""
         key = headers.key(self._tools.digest, ("names",))
         folder = self._store.find(key) or self._store.keep(key, self._collect_names())
         return set((folder / _NAMES).read_text().split())

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.judge.build.narrow import NARROW
+
 LEAN = """#pragma once
 #include <torch/types.h>
 #include <torch/autograd.h>
@@ -27,23 +29,6 @@ LEAN = """#pragma once
 #include <torch/csrc/utils/pybind.h>
 """
 
-_PER_OPERATOR = "#pragma once\n#ifndef AT_PER_OPERATOR_HEADERS\n#define AT_PER_OPERATOR_HEADERS\n#endif\n"
-"""Torch's own headers then include the operators that they call, and no others."""
-KERNEL = {
-    "torch/extension.h": _PER_OPERATOR + "#include <torch/types.h>\n",
-    "torch/library.h": "#pragma once\n",
-    "ATen/ATen.h": _PER_OPERATOR + """#include <ATen/Context.h>
-#include <ATen/DeviceGuard.h>
-#include <ATen/Dispatch.h>
-#include <ATen/TensorOperators.h>
-#include <ATen/core/Tensor.h>
-""",
-}
-"""`torch/types.h`, which is torch's own, includes the other two."""
-_NO_KERNEL = re.compile(
-    r"pybind11|PYBIND11_|\bpy::|TORCH_LIBRARY|\b(?:torch|at)::(?:autograd|nn|jit|optim|data|native)::"
-)
-
 _LEVEL = re.compile(r"-O[123]?\Z")
 _PLAIN = re.compile(r"-(?:O\w*|f[\w=-]+|m[\w=.,+-]+|W[\w=,-]*|g\w*|std=[\w+]+|pipe|pthread|D\w+(?:=[\w.]*)?)\Z")
 _PLUGIN = ("-fplugin", "-fdump", "-fprofile", "-fopt-info", "-fsanitize", "-flto", "-ffile-prefix", "-fmodule")
@@ -53,6 +38,9 @@ _LACKS = re.compile(
     r"has no member|is undefined|is not a class"
 )
 _NAME = re.compile(r"[A-Za-z_]\w+")
+_UNKNOWN = re.compile(r'identifier "(\w+)" is undefined|has no member "(\w+)"')
+_NO_MATTER = re.compile(r"error: expected an? |no suitable (?:conversion function|constructor)\b")
+"""No C++ whatever was declared; and what a class converts to or from is in the class."""
 
 
 def key_flags(flags: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -70,7 +58,7 @@ def _normal(word: str) -> str:
 
 def key(digest: str, flags: tuple[str, ...]) -> str:
     """Under which a folder of headers is kept."""
-    return hashlib.sha256(repr((digest, flags, LEAN, KERNEL)).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((digest, flags, LEAN, NARROW)).encode()).hexdigest()[:32]
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
@@ -78,11 +66,6 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-
-
-def calls_kernels_alone(source: str) -> bool:
-    """Whether `KERNEL` may be enough for a CUDA source. Where it is not after all, the compiler refuses the source."""
-    return not _NO_KERNEL.search(source)
 
 
 def vocabulary(whole: str, lean: str) -> str:
@@ -97,6 +80,18 @@ def needs_whole(errors: str, names: set[str]) -> bool:
     It may where an error quotes a name that only the whole header has, or finds a scope to lack one that it has.
     """
     return any(_points_beyond(line, names) for line in errors.splitlines() if "error:" in line)
+
+
+def wrong_anyway(errors: str, names: set[str]) -> bool:
+    """Whether nvcc finds nothing but faults that no header mends: what is no C++, and names that none of them has."""
+    found = [line for line in errors.splitlines() if "error:" in line]
+    return bool(found) and all(_wrong_anyway(line, names) for line in found)
+
+
+def _wrong_anyway(line: str, names: set[str]) -> bool:
+    if unknown := _UNKNOWN.search(line):
+        return not {unknown[1] or unknown[2], f"+{unknown[1] or unknown[2]}"} & names
+    return bool(_NO_MATTER.search(line))
 
 
 def _points_beyond(line: str, names: set[str]) -> bool:

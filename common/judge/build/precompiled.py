@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.judge.build import commands, headers
+from common.judge.build.narrow import NARROW
 from common.judge.build.run import Compilers
 from common.judge.build.store import Store
 from common.judge.build.toolchain import Toolchain
@@ -43,9 +44,9 @@ class LeanHeaders:
         """The lean header as text, for nvcc as well."""
         return self._kept("plain", {_HEADER: headers.LEAN})
 
-    def kernel(self) -> Path:
+    def narrow(self) -> Path:
         """What a CUDA source needs that calls kernels and nothing else."""
-        return self._kept("kernel", headers.KERNEL)
+        return self._kept("narrow", NARROW)
 
     def _precompile(self, flags: tuple[str, ...], cuda: bool) -> None:
         try:

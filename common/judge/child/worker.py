@@ -14,6 +14,7 @@ from common.judge.check.policy import set_backend_precision
 from common.judge.child import ahead, counting, devices, extension, kernels
 from common.judge.child.arena import Arena
 from common.judge.child.calls import Caller
+from common.judge.child.construct import construct
 from common.judge.child.foresee import foresee
 from common.judge.child.module import load_module, owns_code
 from common.judge.child.pace import Pace
@@ -26,6 +27,7 @@ from common.judge.protocol import (
     Call,
     Collect,
     Collected,
+    Construct,
     Count,
     Done,
     Failed,
@@ -91,6 +93,8 @@ class Worker:
                 return Weighed(weights=weigh(self._model))
             case Collect():
                 return Collected(kernels=kernels.collect(self._kernels))
+            case Construct():
+                return construct(self._module, order)
             case Foresee():
                 return foresee(self._module, order)
             case Count():

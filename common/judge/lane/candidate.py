@@ -31,6 +31,8 @@ from common.judge.protocol import (
     Call,
     Collect,
     Collected,
+    Construct,
+    Constructed,
     Count,
     Counted,
     Extension,
@@ -109,6 +111,11 @@ class Candidate:
         """What Triton has compiled in it."""
         collected: Collected = self._ask(Collect(), Collected, self._settings.load_seconds)
         return collected.kernels
+
+    def construct(self, task: str) -> Constructed:
+        """Make the model for the extensions that it asks for, in a process that has loaded the source."""
+        constructed: Constructed = self._ask(Construct(task=task), Constructed, self._settings.load_seconds)
+        return constructed
 
     def foresee(self, order: Foresee) -> Foreseen:
         """Compile for calls without a device, in a process that has loaded the source."""

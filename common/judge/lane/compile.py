@@ -1,11 +1,12 @@
-"""Compiling: the candidate's module is imported in a sandbox without a device, and what it asks for is built; for a GPU
-what Triton would compile at its first calls as well.
+"""Compiling: the candidate's module is imported in a sandbox without a device, its model is made there where that may
+ask for more, and what they ask for is built; for a GPU what Triton would compile at its first calls as well.
 
 A candidate whose import fails for want of a GPU is not judged here: the device stage imports it again.
 """
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import msgspec
@@ -20,6 +21,7 @@ from common.messages.campaign import TaskSource
 from common.messages.judgement import Outcome
 
 _NEEDS_DEVICE = (Outcome.RUNTIME_ERROR, Outcome.OUT_OF_MEMORY)
+_BUILDS = re.compile(r"\bload(?:_inline)?\s*\(")
 
 
 def compile_candidate(bench: Bench, request: Compile) -> Reply:
@@ -37,10 +39,23 @@ def compile_candidate(bench: Bench, request: Compile) -> Reply:
             if bench.kind == "cpu" or ended.outcome not in _NEEDS_DEVICE:
                 raise
             return Reply(artefact=recorder.artefact(request.source, started, ready))
+        _construct(candidate, request, recorder)
         artefact = recorder.artefact(request.source, started, ready)
         return Reply(artefact=_foreseen(bench, candidate, request.task, artefact))
     finally:
         bench.spares.give_back(spare)
+
+
+def _construct(candidate: Candidate, request: Compile, recorder: Recorder) -> None:
+    """Where the source may build more than its import did. CandidateEnded where that does not compile; what else ends
+    a constructor here may be for want of a device."""
+    if "cpp_extension" not in request.source or len(_BUILDS.findall(request.source)) <= len(recorder.keys):
+        return
+    try:
+        candidate.construct(request.task.source)
+    except CandidateEnded as ended:
+        if ended.outcome is Outcome.COMPILE_ERROR:
+            raise
 
 
 def _foreseen(bench: Bench, candidate: Candidate, task: TaskSource, artefact: Artefact) -> Artefact:
