@@ -82,7 +82,7 @@ class Scheduler:
             case LeaseTaken():
                 self._taken(message, now)
             case LeaseReleased():
-                self._released(message, now)
+                self._released(message)
             case AttemptStarted():
                 self._attempts.started(message, now)
             case AttemptFailed():
@@ -194,8 +194,8 @@ class Scheduler:
         if request and not request.waiting:
             self.book.hold(request, True)
 
-    def _released(self, message: LeaseReleased, now: float) -> None:
-        hold = self.fleet.released(message, now)
+    def _released(self, message: LeaseReleased) -> None:
+        hold = self.fleet.released(message)
         if hold is None:
             return
         self.shares.charge(hold.campaign, message.stage, message.seconds)

@@ -2,8 +2,7 @@
 
 A stage gets as many jobs as keep its devices busy: one a device, and more where a job compiles for a while before it
 needs one; never more than its workers take. Whatever waits beyond that waits here, where its order can still change.
-While a device stands idle because all that is out is still being compiled, every worker compiles: an order is worth
-nothing to a device that has nothing to do.
+How long jobs compile is not known before the first results: until then every worker may, rather than stand idle.
 """
 from __future__ import annotations
 
@@ -41,14 +40,14 @@ class Dispatcher:
         self._attempts = attempts
         self._held_until = float("-inf")
 
-    def room(self, stage: Stage, now: float) -> int:
+    def room(self, stage: Stage) -> int:
         """Jobs that may go out now. Where no device serves the stage but one could, a job goes out to be compiled: the
         roles follow what is ready."""
         devices, slots = self._fleet.serving[stage] or self._fleet.could_serve(stage), self._fleet.slots[stage]
         if not devices or not slots:
             return 0
         out = len(self._book.issued[stage])
-        if self._starved(stage, now - self._settings.starved_seconds):
+        if stage is Stage.VALIDATE and not self._estimates.compile[stage].seen:
             return slots - out
         on_device = max(self._estimates.device[stage].value, 1e-3)
         before = self._estimates.compile[stage].value
@@ -56,17 +55,11 @@ class Dispatcher:
         ahead = int(slots * self._settings.ahead_seconds / (before + on_device))
         return busy + ahead - out
 
-    def _starved(self, stage: Stage, since: float) -> bool:
-        """Whether a device has held nothing since then, although a job is out that would take it if it could."""
-        issued = self._book.issued[stage].values()
-        compiling = any(not job.on_device and job.issued_at is not None and job.issued_at <= since for job in issued)
-        return compiling and self._fleet.stands_idle(stage, since)
-
     def dispatch(self, stage: Stage, now: float) -> list[Effect]:
         lanes = self._book.waiting[stage]
         full = self.held_back(now)
         many = sum(len(lane.urgent) for lane in lanes.of_run.values()) if full else lanes.count
-        room = min(self.room(stage, now), many) if many else 0
+        room = min(self.room(stage), many) if many else 0
         seconds = self._estimates.seconds() if room > 0 else {}
         return [self._issue(self._order.pick(stage, lanes, seconds, now, only_urgent=full), now) for _ in range(room)]
 

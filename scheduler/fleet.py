@@ -36,7 +36,6 @@ class Device:
     role: tuple[Stage, ...] = ()
     role_since: float = float("-inf")
     hold: Hold | None = None
-    free_since: float = float("-inf")
     health: Health = field(default_factory=Health)
 
     @property
@@ -103,24 +102,17 @@ class Fleet:
             device.hold = Hold(message.worker, message.lease, identity, campaign, now)
         return identity
 
-    def released(self, message: LeaseReleased, now: float) -> Hold | None:
+    def released(self, message: LeaseReleased) -> Hold | None:
         """The hold that ended, or None where it is not the one known of."""
         device = self.devices.get(message.device)
         if device is None or device.hold is None or device.hold.lease != message.lease:
             return None
-        hold, device.hold, device.free_since = device.hold, None, now
+        hold, device.hold = device.hold, None
         return hold
 
     def could_serve(self, stage: Stage) -> bool:
         """Whether a device that is in use is able to."""
         return any(device.role and stage in device.stages for device in self.devices.values())
-
-    def stands_idle(self, stage: Stage, since: float) -> bool:
-        """Whether a device that could serve the stage has held no job since then."""
-        return any(
-            device.state == "idle" and device.role and stage in device.stages and device.free_since <= since
-            for device in self.devices.values()
-        )
 
     def running_jobs(self) -> set[str]:
         return {job for beat in self.workers.values() for job in beat.jobs}

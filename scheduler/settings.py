@@ -42,9 +42,6 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ahead_seconds: float = 0.05
     """Jobs are queued ahead of the workers for so long: it hides the way to the scheduler and back from jobs that are
     shorter than that, and leaves the order of longer ones to the last moment."""
-    starved_seconds: float = 0.25
-    """Where a device was idle for so long while a job was out, that job is still being compiled, and the other workers
-    compile too. More than the way of a job to its worker takes, and the worker's way to a free device."""
     fair_jobs: float = 4.0
     """How many jobs' worth of device time a campaign may be ahead of its share before the others go first."""
     patience_seconds: float = 120.0

@@ -36,6 +36,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     w = World()
     parser.add_argument("--devices", type=int, default=w.devices)
+    parser.add_argument("--workers", type=int, default=w.workers, help="jobs of a stage at once (0: one a device)")
     parser.add_argument("--runs", type=int, default=w.runs)
     parser.add_argument("--iterations", type=int, default=w.iterations, help="of each run")
     parser.add_argument("--campaigns", type=int, default=w.campaigns, help="the runs are dealt to as many")
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     for name in ("devices", "runs", "iterations", "campaigns", "burst", "rate", "service", "seeds"):
         if not (value := getattr(args, name)) > 0:
             raise UsageError(f"--{name} must be more than 0, not {value}")
+    if args.workers < 0:
+        raise UsageError(f"--workers must be 0 or more, not {args.workers}")
     if not min(args.deaths_per_hour, args.faults_per_hour) >= 0:
         raise UsageError("--deaths-per-hour and --faults-per-hour must be 0 or more")
     if not 0 <= args.compile_share < 1:

@@ -94,7 +94,7 @@ class Site:
         self._world = world
         self._say = say
         self._plan_of = plan_of
-        self._stages = {stage: Stages(world.devices) for stage in Stage}
+        self._stages = {stage: Stages(world.slots) for stage in Stage}
         self._jobs: dict[Identity, Job] = {}
         self._leases = 0
         self._random = random.Random(f"{world.seed} site")

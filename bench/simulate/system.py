@@ -61,7 +61,7 @@ class System:
         for stage in Stage:
             devices = dict.fromkeys(self.site.devices, tuple(Stage))
             self._to_scheduler(WorkerBeat(
-                worker=str(stage), at=0.0, stage=stage, devices=devices, slots=self.world.devices
+                worker=str(stage), at=0.0, stage=stage, devices=devices, slots=self.world.slots
             ))
         for run in self.runs.values():
             self.clock.after(0.0, run.begin)
@@ -73,7 +73,7 @@ class System:
 
     def _load(self) -> tuple[int, int]:
         """Jobs all workers take at once, candidates without an outcome."""
-        return 2 * self.world.devices, len(self.core.book.requests)
+        return 2 * self.world.slots, len(self.core.book.requests)
 
     def plan_of(self, who: Identity) -> Candidate:
         return self.runs[who.run].plans[who.candidate]

@@ -11,6 +11,8 @@ Forks = Literal["none", "burst", "first", "value"]
 class World(msgspec.Struct, frozen=True, kw_only=True):
     devices: int = 18
     """Each can validate and profile."""
+    workers: int = 0
+    """Jobs that a stage's workers take at once; 0: as many as there are devices."""
     runs: int = 5
     iterations: int = 20
     """Of each run."""
@@ -55,3 +57,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     fault_seconds: float = 60.0
     ack_wait: float = 10.0
     lease_seconds: float = 10.0
+
+    @property
+    def slots(self) -> int:
+        return self.workers or self.devices

@@ -31,6 +31,7 @@ from common.messages.kv import (
     ReservationDecided,
     ReservationEnded,
     ReserveMemory,
+    TaskOutgrew,
     TransfersPaused,
     TransfersResumed,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Message", "Outcome", "Outlook", "Placement", "PoolAnnounced", "PoolGrown", "PoolReleased", "PoolShrunk",
     "PrefixLocated", "Profile", "QueueDepth", "ReleaseMemory", "RequestIgnored", "ReservationDecided",
     "ReservationEnded", "ReserveMemory", "Result", "ResultAccepted", "ResultIgnored", "RunEnded", "RunStarted",
-    "RunSubmitted", "Stage", "StopRequest", "TaskSource", "TokenDelta", "TokenJournal", "TransfersPaused",
-    "TransfersResumed", "Verdict", "WorkerBeat", "WorkerLeft", "decode", "encode", "message_type", "pattern",
+    "RunSubmitted", "Stage", "StopRequest", "TaskOutgrew", "TaskSource", "TokenDelta", "TokenJournal",
+    "TransfersPaused", "TransfersResumed", "Verdict", "WorkerBeat", "WorkerLeft", "decode", "encode", "message_type",
+    "pattern",
 ]

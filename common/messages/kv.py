@@ -143,6 +143,20 @@ class ReservationEnded(Message, frozen=True, kw_only=True):
     """Its worker never released it."""
 
 
+class TaskOutgrew(Message, frozen=True, kw_only=True):
+    """A job of this task was short of memory beside the pool: further ones take everything from the start."""
+
+    SUBJECT: ClassVar[str] = "ops.{device}.task.outgrew"
+
+    device: str
+    at: float
+    worker: str
+    task: str
+    """Its name."""
+    digest: str
+    """Of its source, by which other workers know it (SHA-256)."""
+
+
 class TransfersPaused(Message, frozen=True, kw_only=True):
     """No engine copies from or to the device's pool."""
 

@@ -88,10 +88,10 @@ class Attempt:
                 log.info("memory.short", device=device.id, task=job.task.name, freed=freed)
                 second = await self._on_device(job, artefact, device, lost)
         except NoRoom:
-            self._devices.large.add(job.task)
+            await self._devices.large.add(job.task, device)
             raise
         if not second.short_of_memory:
-            self._devices.large.add(job.task)
+            await self._devices.large.add(job.task, device)
         taken = first.seconds if isinstance(first, Judgement) else {}
         return msgspec.structs.replace(second, seconds=added(taken, second.seconds))
 

@@ -29,7 +29,7 @@ class Devices:
         self._poll = poll
         self._needed = needed
         self._roles: dict[str, tuple[Stage, ...]] = {}
-        self.large = LargeTasks()
+        self.large = LargeTasks(bus)
 
     async def follow_roles(self) -> None:
         """Keep the roles up to date; a device the scheduler has not named serves nothing."""

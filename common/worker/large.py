@@ -1,9 +1,15 @@
-"""Tasks that need more memory than a KV pool leaves: their jobs take all of the device from the start."""
+"""Tasks that need more memory than a KV pool leaves: their jobs take all of the device from the start. A worker that
+finds one out tells the others."""
 from __future__ import annotations
 
+import hashlib
+import time
 from collections import OrderedDict
 
-from common.messages import TaskSource
+from common.bus import Bus
+from common.devices import Device
+from common.messages import TaskOutgrew, TaskSource, pattern
+from common.worker.memory import pool_of
 
 _MOST = 64
 """A worker lives for long; a task that is forgotten is found out again by its next job."""
@@ -12,15 +18,33 @@ _MOST = 64
 class LargeTasks:
     """The last few, by their source."""
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, bus: Bus, most: int = _MOST) -> None:
+        self._bus = bus
         self._most = most
-        self._sources: OrderedDict[str, None] = OrderedDict()
+        self._digests: OrderedDict[str, None] = OrderedDict()
 
-    def add(self, task: TaskSource) -> None:
-        self._sources[task.source] = None
-        self._sources.move_to_end(task.source)
-        while len(self._sources) > self._most:
-            self._sources.popitem(last=False)
+    async def follow(self) -> None:
+        """Hear of those that others find out."""
+        async with self._bus.listen(pattern(TaskOutgrew)) as told:
+            async for delivery in told:
+                if isinstance(delivery.message, TaskOutgrew):
+                    self.learn(delivery.message.digest)
+
+    async def add(self, task: TaskSource, device: Device) -> None:
+        self.learn(digest(task))
+        await self._bus.emit(TaskOutgrew(
+            device=pool_of(device), at=time.time(), worker=self._bus.name, task=task.name, digest=digest(task)
+        ))
 
     def __contains__(self, task: TaskSource) -> bool:
-        return task.source in self._sources
+        return digest(task) in self._digests
+
+    def learn(self, digest: str) -> None:
+        self._digests[digest] = None
+        self._digests.move_to_end(digest)
+        while len(self._digests) > self._most:
+            self._digests.popitem(last=False)
+
+
+def digest(task: TaskSource) -> str:
+    return hashlib.sha256(task.source.encode()).hexdigest()

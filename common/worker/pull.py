@@ -50,7 +50,10 @@ class Worker:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs beside the jobs."""
-        return self.heart.beat_forever(), self._devices.follow_roles(), self._cancellations.follow()
+        devices = self._devices
+        return (
+            self.heart.beat_forever(), devices.follow_roles(), devices.large.follow(), self._cancellations.follow()
+        )
 
     async def pull(self, stop: asyncio.Event) -> None:
         patterns = [f"{PREFIX}.job.{self._stage}.p{p}.>" for p in range(PRIORITIES)]

@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from common.background import background
 from common.bus import Bus
 from common.devices import Device
 from common.judge import Artefact, JudgeFault
@@ -19,6 +20,7 @@ from common.messages import (
     ReservationDecided,
     ReservationEnded,
     Stage,
+    TaskOutgrew,
     TaskSource,
 )
 from common.worker.attempt import Attempt, AttemptFault
@@ -51,15 +53,15 @@ class Judges:
 class Worker:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._devices = Devices(bus, Stage.VALIDATE, (CPU,), 0.05)
-        self._devices._roles = {CPU.id: (Stage.VALIDATE,)}
+        self.devices = Devices(bus, Stage.VALIDATE, (CPU,), 0.05)
+        self.devices._roles = {CPU.id: (Stage.VALIDATE,)}
 
     async def judge(self, asked: Job, *answers: Answer) -> Judgement:
         """By one attempt, which needs all these answers. AttemptFault as it says."""
         judges = Judges(*answers)
         try:
             async with asyncio.timeout(60):
-                attempt = Attempt(self._bus, judges, self._devices, Stage.VALIDATE)  # type: ignore[arg-type]
+                attempt = Attempt(self._bus, judges, self.devices, Stage.VALIDATE)  # type: ignore[arg-type]
                 return await attempt.run(asked, time.time())
         finally:
             assert judges.left == []
@@ -115,6 +117,32 @@ async def test_further_jobs_of_its_task_take_everything_from_the_start(
     assert (await worker.judge(job(), SHORT)).outcome is Outcome.REJECTED_TASK
     await worker.judge(msgspec.structs.replace(job(), task=TaskSource(name="t", source="other")), PASSED)
     await asked_for(bus, False, True, True, True, False)
+
+
+async def test_other_workers_are_told_of_a_large_task(bus: Bus, process: Process, worker: Worker) -> None:
+    mine, theirs = worker.devices.large, Worker(bus).devices.large
+    other = TaskSource(name="other", source="other")
+    async with background() as tasks, asyncio.timeout(20):
+        tasks.start(theirs.follow())
+        while other not in theirs:  # until it listens
+            await mine.add(other, CPU)
+            await asyncio.sleep(0.01)
+        assert job().task not in theirs
+        await worker.judge(job(), SHORT, PASSED)
+        while job().task not in theirs:  # noqa: ASYNC110 - nothing says when a message was handled
+            await asyncio.sleep(0.01)
+    told = await eventually(bus, TaskOutgrew, lambda told: told.task == job().task.name)
+    assert told.worker == bus.name
+
+
+async def test_what_others_found_out_takes_everything_from_the_start(
+    bus: Bus, process: Process, worker: Worker
+) -> None:
+    await Worker(bus).judge(job(), SHORT, PASSED)
+    told = await eventually(bus, TaskOutgrew)
+    worker.devices.large.learn(told.digest)
+    await worker.judge(job(), PASSED)
+    await asked_for(bus, False, True, True)
 
 
 async def test_a_task_that_more_memory_did_not_help_is_not_remembered(

@@ -195,7 +195,7 @@ def test_the_load_is_told_when_it_changes() -> None:
     desk.tell(*desk.forks(*(f"f{i}" for i in range(9))))
     desk.tell(desk.takes("d1", V, "f8"))
     told = desk.told[-1]
-    assert (told.idle, told.waiting[V], told.running[V], told.room) == (1, 8, 1, desk.settings.waiting_limit - 8)
+    assert (told.idle, told.waiting[V], told.running[V], told.room) == (1, 7, 1, desk.settings.waiting_limit - 7)
     assert told.wait_seconds[V] == pytest.approx(8.5) and told.wait_seconds[P] == 0.0
 
 

@@ -36,6 +36,7 @@ def test_the_timeline_shows_every_job(tmp_path: Path, capsys: pytest.CaptureFixt
     (["--devices", "0"], "--devices must be more than 0"),
     (["--seeds", "0"], "--seeds must be more than 0"),
     (["--stop", "soon"], "invalid choice: 'soon'"),
+    (["--workers", "-1"], "--workers must be 0 or more"),
     (["--deaths-per-hour", "-1"], "must be 0 or more"),
     (["--compile-share", "1"], "--compile-share is a share below 1"),
     (["--timeline", "/no/such/folder/x.svg"], "there is no folder"),

@@ -1,8 +1,11 @@
 """Which tasks a worker remembers as large."""
 from __future__ import annotations
 
+from typing import cast
+
+from common.bus import Bus
 from common.messages import TaskSource
-from common.worker.large import LargeTasks
+from common.worker.large import LargeTasks, digest
 
 
 def task(source: str, name: str = "t") -> TaskSource:
@@ -10,7 +13,7 @@ def task(source: str, name: str = "t") -> TaskSource:
 
 
 def test_a_task_is_its_source_and_the_last_few_are_remembered() -> None:
-    large = LargeTasks(most=2)
+    large = LargeTasks(cast(Bus, None), most=2)
     for source in ("a", "b", "a", "c"):
-        large.add(task(source))
+        large.learn(digest(task(source)))
     assert [task(source, "another name") in large for source in "abc"] == [True, False, True]
