@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from common.judge.build import commands, headers
-from common.judge.build.narrow import NARROW, calls_kernels_alone
+from common.judge.build.narrow import NARROW, binds_alone, calls_kernels_alone
 from common.judge.build.precompiled import LeanHeaders
 from common.judge.build.run import Compilers, Ran
 from common.judge.build.store import Store
@@ -63,7 +63,6 @@ class Builder:
             return self._store.keep(key, self._found(result, folder / _MODULE))
         finally:
             self._store.discard(folder)
-            self._lean.precompile(wanted.cflags, cuda=wanted.with_cuda)
 
     def _found(self, result: Ran, module: Path) -> Path:
         """A folder with the module, or with the text where there is none. Of what else a compiler left nothing is kept:
@@ -89,16 +88,26 @@ class Builder:
     def _compile_one(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
         if source.endswith(commands.CUDA_SUFFIX):
             return self._compile_cuda(wanted, folder, source, target)
+        if wanted.with_cuda and binds_alone(wanted.files[source]):
+            ran = self._compile_narrow(commands.compile_cxx, wanted, folder, source, target)
+            if not ran.code or ran.timed_out:
+                return ran
         lean = self._lean.folder(wanted.cflags, cuda=wanted.with_cuda)
-        return self._compile_lean(commands.compile_cxx, wanted, folder, source, target, lean)
+        try:
+            return self._compile_lean(commands.compile_cxx, wanted, folder, source, target, lean)
+        finally:
+            self._lean.precompile(wanted.cflags, cuda=wanted.with_cuda)
 
     def _compile_cuda(self, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
         if calls_kernels_alone(wanted.files[source]):
-            narrow = self._lean.narrow()
-            ran = self._run(commands.compile_cuda(self._tools, wanted, source, target, narrow), folder, narrow)
+            ran = self._compile_narrow(commands.compile_cuda, wanted, folder, source, target)
             if not ran.code or ran.timed_out or headers.wrong_anyway(ran.text, self._names()):
                 return ran
         return self._compile_lean(commands.compile_cuda, wanted, folder, source, target, self._lean.plain())
+
+    def _compile_narrow(self, words: _Words, wanted: Extension, folder: Path, source: str, target: str) -> Ran:
+        narrow = self._lean.narrow()
+        return self._run(words(self._tools, wanted, source, target, narrow), folder, narrow)
 
     def _compile_lean(
         self, words: _Words, wanted: Extension, folder: Path, source: str, target: str, lean: Path | None

@@ -1,9 +1,9 @@
-"""Headers for CUDA sources that call kernels and nothing else, which most do.
+"""Headers for CUDA sources that call kernels and nothing else, which most do, and for C++ that binds them to Python.
 
 nvcc reads a source and all that it includes three times, one after the other, and none of it can be precompiled: only a
 host compiler takes a precompiled header. So these have tensors with their methods, the factories that kernels make
-their outputs with, the dispatch macros and the types' names; no other functions, no autograd, no Python. They stand
-before torch's own of the same names, in torch's other headers too.
+their outputs with, the dispatch macros and the types' names; no other functions, no autograd, and Python for C++ alone.
+They stand before torch's own of the same names, in torch's other headers too.
 """
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ _TYPES = {
 }
 
 NARROW = {
-    "torch/extension.h": "#pragma once\n#include <torch/types.h>\n",
+    "torch/extension.h": """#pragma once
+#include <torch/types.h>
+#ifndef __CUDACC__
+#include <torch/csrc/Exceptions.h>
+#include <torch/csrc/utils/pybind.h>
+#endif
+""",
     "torch/types.h": "\n".join((
         "#pragma once",
         "#include <ATen/ATen.h>",
@@ -56,12 +62,17 @@ inline std::optional<Device> device_of(const Tensor& tensor) {
     "ATen/TensorUtils.h": "#pragma once\n",
 }
 _NEEDS_MORE = re.compile(
-    r"pybind11|PYBIND11_|\bpy::|TORCH_LIBRARY|requires_grad|"
-    r"\b(?:torch|at)::(?:autograd|nn|jit|optim|data|native|tensor)\b"
+    r"\bpy::|TORCH_LIBRARY|requires_grad|\b(?:torch|at)::(?:autograd|nn|jit|optim|data|native|tensor)\b"
 )
 """A factory of `at` drops `requires_grad`, which one of `torch` obeys."""
+_BINDS = re.compile(r"pybind11|PYBIND11_")
 
 
 def calls_kernels_alone(source: str) -> bool:
     """Whether `NARROW` may be enough for a CUDA source. Where it is not after all, the compiler refuses the source."""
+    return binds_alone(source) and not _BINDS.search(source)
+
+
+def binds_alone(source: str) -> bool:
+    """The same of a C++ source."""
     return not _NEEDS_MORE.search(source)
