@@ -11,7 +11,7 @@ import pytest
 
 from common.judge.build.builder import Builder
 from common.judge.build.precompiled import LeanHeaders
-from common.judge.build.run import Compilers
+from common.judge.build.run import Compilers, Ran
 from common.judge.build.store import Store
 from common.judge.build.toolchain import Toolchain
 from common.judge.protocol import Extension
@@ -157,3 +157,41 @@ def test_what_no_header_mends_is_not_compiled_again(cuda_builder: Builder, tmp_p
     for said in WRONG_HERE:
         code, tries = tried(cuda_builder, tmp_path, f"// nvcc:{said}\n")
         assert code == 1 and tries[:2] == ["narrow", "lean"], said
+
+
+BINDING = """#include <torch/extension.h>
+torch::Tensor twice(torch::Tensor x);
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("twice", torch::wrap_pybind_function(twice), "twice"); }
+"""
+
+
+def test_what_binds_kernels_compiles_with_the_narrow_headers(cuda_builder: Builder, tmp_path: Path) -> None:
+    """As `load_inline` writes it. No header is precompiled for that."""
+    (tmp_path / "main.cpp").write_text(BINDING)
+    asked = Extension(name="m", files={"main.cpp": BINDING}, sources=("main.cpp",), with_cuda=True)
+    cuda_builder._compile_lean = cuda_builder._lean.precompile = None  # type: ignore[method-assign,assignment]
+    ran = cuda_builder._compile_one(asked, tmp_path, "main.cpp", "0.o")
+    assert ran.code == 0 and (tmp_path / "0.o").exists(), ran.text
+
+
+@pytest.mark.parametrize(("source", "refused", "tries"), [
+    (BINDING, False, ["narrow"]), (BINDING, True, ["narrow", "lean"]), ("// torch::nn::Linear", False, ["lean"]),
+])
+def test_other_cxx_beside_kernels_has_more_headers(
+    cuda_builder: Builder, tmp_path: Path, source: str, refused: bool, tries: list[str]
+) -> None:
+    names = {cuda_builder._lean.narrow(): "narrow", cuda_builder._lean.plain(): "lean"}
+    tried, precompiled = list[str](), list[bool]()
+
+    def run(words: list[str], folder: Path, *readable: Path) -> Ran:
+        tried.append(names[readable[0]])
+        return Ran(int(refused and tried == ["narrow"]), "")
+
+    def precompile(flags: tuple[str, ...], *, cuda: bool) -> None:
+        precompiled.append(cuda)
+
+    cuda_builder._run = run  # type: ignore[method-assign]
+    cuda_builder._lean.precompile = precompile  # type: ignore[method-assign]
+    asked = Extension(name="m", files={"main.cpp": source}, sources=("main.cpp",), with_cuda=True)
+    assert cuda_builder._compile_one(asked, tmp_path, "main.cpp", "0.o").code == 0
+    assert tried == tries and precompiled == [True] * ("lean" in tries)
