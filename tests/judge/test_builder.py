@@ -187,7 +187,7 @@ def test_other_cxx_beside_kernels_has_more_headers(
         tried.append(names[readable[0]])
         return Ran(int(refused and tried == ["narrow"]), "")
 
-    def precompile(flags: tuple[str, ...], *, cuda: bool) -> None:
+    def precompile(cflags: tuple[str, ...], *, cuda: bool) -> None:
         precompiled.append(cuda)
 
     cuda_builder._run = run  # type: ignore[method-assign]
