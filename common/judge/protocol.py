@@ -286,9 +286,6 @@ class Collected(_Message, frozen=True, kw_only=True):
 class Constructed(_Message, frozen=True, kw_only=True):
     """Answer to Construct."""
 
-    missed: str = ""
-    """Why the constructor ended before its end; it may well not on a device."""
-
 
 class Foreseen(_Message, frozen=True, kw_only=True):
     """Answer to Foresee: launches that were compiled for, and why calls ended before their last."""

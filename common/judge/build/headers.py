@@ -90,7 +90,8 @@ def wrong_anyway(errors: str, names: set[str]) -> bool:
 
 def _wrong_anyway(line: str, names: set[str]) -> bool:
     if unknown := _UNKNOWN.search(line):
-        return not {unknown[1] or unknown[2], f"+{unknown[1] or unknown[2]}"} & names
+        name = unknown[1] or unknown[2]
+        return name not in names and f"+{name}" not in names
     return bool(_NO_MATTER.search(line))
 
 

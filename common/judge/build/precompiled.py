@@ -45,7 +45,7 @@ class LeanHeaders:
         return self._kept("plain", {_HEADER: headers.LEAN})
 
     def narrow(self) -> Path:
-        """What a CUDA source needs that calls kernels and nothing else."""
+        """What a CUDA source needs that calls kernels and nothing else, and C++ that binds them."""
         return self._kept("narrow", NARROW)
 
     def _precompile(self, flags: tuple[str, ...], cuda: bool) -> None:

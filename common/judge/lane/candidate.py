@@ -112,10 +112,9 @@ class Candidate:
         collected: Collected = self._ask(Collect(), Collected, self._settings.load_seconds)
         return collected.kernels
 
-    def construct(self, task: str) -> Constructed:
+    def construct(self, task: str) -> None:
         """Make the model for the extensions that it asks for, in a process that has loaded the source."""
-        constructed: Constructed = self._ask(Construct(task=task), Constructed, self._settings.load_seconds)
-        return constructed
+        self._ask(Construct(task=task), Constructed, self._settings.load_seconds)
 
     def foresee(self, order: Foresee) -> Foreseen:
         """Compile for calls without a device, in a process that has loaded the source."""
