@@ -1,7 +1,7 @@
 """Which processes a host runs, from the resolved settings. Pure but for looking at the host's devices."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from common.worker.settings import WorkerSettings
 _COORDINATORS = ("generator", "trigger", "scheduler")
 _ENDING_SECONDS = 5.0
 """For what a service does once its last job is finished or handed back."""
+_VALIDATORS_A_GPU = 3
+"""One at work on it, the others compiling meanwhile (docs/scheduling.md, "How many validators")."""
+_CORES_A_VALIDATOR = 4
+"""nvcc's two passes, a C++ compiler beside them, and one for the process that calls the kernel."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,15 @@ def make_plan(
     assert isinstance(kind, DeviceSettings)
     sections["devices"] = kind = msgspec.structs.replace(kind, cores=own_cores(kind))
     devices = discover(kind)
-    only_validating = sum(device.stages == (Stage.VALIDATE,) for device in devices)
     timing = sum(Stage.PROFILE in device.stages for device in devices)
     return Plan(
-        folder, sections, devices, validators or only_validating or timing, profilers or timing, extra
+        folder, sections, devices, validators or validators_for(devices, len(kind.cores)), profilers or timing, extra
     )
+
+
+def validators_for(devices: Sequence[Device], cores: int) -> int:
+    """How many a host runs where nobody says: on GPUs more than there are, as far as its cores go."""
+    gpus = sum(device.kind == "cuda" for device in devices)
+    if gpus:
+        return max(gpus, min(_VALIDATORS_A_GPU * gpus, cores // _CORES_A_VALIDATOR))
+    return sum(device.stages == (Stage.VALIDATE,) for device in devices) or len(devices)

@@ -12,10 +12,11 @@ import pytest
 
 from common.bus import BusSettings
 from common.bus.discovery import Announcement, announce, find_server
-from common.devices import DeviceSettings
+from common.devices import Device, DeviceSettings, cpu_slots
 from common.settings import load
 from common.supervise import Supervisor
 from common.system import Plan, local, local_system, make_plan
+from common.system.plan import validators_for
 from profiler.settings import ProfilerSettings
 from validator.settings import ValidatorSettings
 
@@ -40,6 +41,18 @@ def test_services_may_take_longer_to_end_than_a_worker_to_finish_its_job(
     assert grace > max(ValidatorSettings().drain_seconds, ProfilerSettings().drain_seconds)
     monkeypatch.setenv("SPECGEN_PROFILER_DRAIN_SECONDS", "1000")
     assert make_plan(tmp_path, state_dir=tmp_path, device="cpu").grace() > 1000
+
+
+@pytest.mark.parametrize(("gpus", "cores", "validators"), [(1, 16, 3), (1, 8, 2), (1, 2, 1), (8, 128, 24), (8, 16, 8)])
+def test_on_gpus_more_validate_than_there_are_as_far_as_cores_go(gpus: int, cores: int, validators: int) -> None:
+    devices = [Device(id=f"GPU-{n}", kind="cuda", cores=tuple(range(cores)), index=n) for n in range(gpus)]
+    assert validators_for(devices, cores) == validators
+
+
+@pytest.mark.parametrize(("cores", "validators"), [(1, 1), (2, 1), (8, 7)])
+def test_on_cores_as_many_validate_as_there_are_slots_for_it(cores: int, validators: int) -> None:
+    devices = cpu_slots(DeviceSettings(), tuple(range(cores)))
+    assert validators_for(devices, cores) == validators
 
 
 async def test_a_local_system_gives_them_that_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,3 +56,13 @@ def test_campaigns_share_the_devices() -> None:
     world = msgspec.structs.replace(WORLD, campaigns=2, service=8.0)
     used = {name: sum(stages.values()) for name, stages in System(world, read()).play().campaigns.items()}
     assert set(used) == {"c0", "c1"} and max(used.values()) < 2 * min(used.values())
+
+
+def test_while_one_worker_holds_the_device_others_compile() -> None:
+    """More candidates than it can judge: with a single worker it stands still during every compilation."""
+    world = World(devices=1, runs=6, iterations=2, stop="never", service=10.0, compile_share=0.7)
+    one, three = (
+        System(msgspec.structs.replace(world, workers=count), read(), SchedulerSettings()).play() for count in (1, 3)
+    )
+    assert one.candidates == three.candidates
+    assert three.busy > 1.5 * one.busy and three.profiled > 1.5 * one.profiled
