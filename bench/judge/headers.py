@@ -1,8 +1,7 @@
-"""How long a CUDA source compiles: `python -m bench.judge.headers [--rounds N]`, on a host with nvcc.
+"""What the lean headers save a CUDA source: `python -m bench.judge.headers [--rounds N]`, on a host with nvcc.
 
 One source that calls a kernel is compiled with each set of headers in turn: torch's whole `torch/extension.h`, the lean
-one (`common/judge/build/headers.py`), and the narrow ones for sources that call kernels and nothing else (`narrow.py`);
-with these also the way that nvcc goes by itself, its passes over the source one after the other.
+one (`common/judge/build/headers.py`), and the narrow ones for sources that call kernels and nothing else (`narrow.py`).
 Prints JSON: seconds of each, by round, and how many times as long as the last the others took (median of the rounds).
 """
 from __future__ import annotations
@@ -43,11 +42,7 @@ torch::Tensor scale(torch::Tensor x, double factor) {
   return out;
 }
 """
-SETS: dict[str, dict[str, str]] = {
-    "whole": {}, "lean": {"torch/extension.h": headers.LEAN}, "narrow_in_turn": NARROW, "narrow": NARROW,
-}
-IN_TURN = ("--threads=1",)
-"""nvcc warns that it was given twice, and takes the last."""
+SETS: dict[str, dict[str, str]] = {"whole": {}, "lean": {"torch/extension.h": headers.LEAN}, "narrow": NARROW}
 
 
 def seconds(tools: Toolchain, name: str, folder: Path) -> float:
@@ -55,8 +50,7 @@ def seconds(tools: Toolchain, name: str, folder: Path) -> float:
     (folder / "cuda.cu").write_text(SOURCE)
     place = folder / name
     headers.write(place, SETS[name])
-    flags = IN_TURN if name.endswith("in_turn") else ()
-    asked = Extension(name="scale", files={}, sources=(), with_cuda=True, cuda_cflags=flags)
+    asked = Extension(name="scale", files={}, sources=(), with_cuda=True)
     words = commands.compile_cuda(tools, asked, "cuda.cu", f"{name}.o", place if SETS[name] else None)
     began = time.monotonic()
     subprocess.run(words, cwd=folder, check=True, stdout=sys.stderr)
@@ -72,7 +66,7 @@ def found() -> Facts:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.judge.headers", description="Seconds of nvcc.")
+    parser = argparse.ArgumentParser(prog="python -m bench.judge.headers", description="Seconds of nvcc, by headers.")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     tools = Toolchain(found(), "cuda")

@@ -9,7 +9,6 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from common.judge.build import commands
 from common.judge.build.builder import Builder
 from common.judge.build.precompiled import LeanHeaders
 from common.judge.build.run import Compilers, Ran
@@ -130,13 +129,6 @@ def tried(builder: Builder, tmp_path: Path, source: str) -> tuple[int, list[str]
 
 def test_what_calls_kernels_compiles_with_the_headers_for_it(cuda_builder: Builder, tmp_path: Path) -> None:
     assert tried(cuda_builder, tmp_path, CALLS_A_KERNEL) == (0, ["narrow"])
-
-
-def test_nvcc_reads_for_host_and_gpu_at_once(cuda_builder: Builder) -> None:
-    """A source's own flags come later: nvcc takes the last that it is told."""
-    asked = Extension(name="m", files={}, sources=(), with_cuda=True, cuda_cflags=("--threads 4",))
-    words = commands.compile_cuda(cuda_builder._tools, asked, "cuda.cu", "0.o", None)
-    assert words.index("--threads=2") < words.index("--threads")
 
 
 def test_what_those_headers_lack_is_in_the_next(cuda_builder: Builder, tmp_path: Path) -> None:

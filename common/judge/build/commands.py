@@ -8,8 +8,6 @@ from common.judge.protocol import Extension
 
 CUDA_SUFFIX = ".cu"
 _STANDARD = "-std=c++20"
-_PASSES_AT_ONCE = "--threads=2"
-"""nvcc reads a source for the host and for the GPU, and waits for neither where it may run two programs."""
 
 
 def compile_cxx(tools: Toolchain, wanted: Extension, source: str, target: str, headers: Path | None) -> list[str]:
@@ -37,7 +35,7 @@ def compile_cuda(tools: Toolchain, wanted: Extension, source: str, target: str, 
     standard = [] if any(flag.startswith(("-std=", "--std=")) for flag in flags) else [_STANDARD]
     before = [f"-I{headers}"] if headers else []
     return [tools.nvcc, *before, f"-DTORCH_EXTENSION_NAME={wanted.name}", *_common(tools, wanted),
-            *tools.facts.nvcc_flags, *targets, _PASSES_AT_ONCE, "--compiler-options", "-fPIC", *flags, *standard,
+            *tools.facts.nvcc_flags, *targets, "--compiler-options", "-fPIC", *flags, *standard,
             "-c", source, "-o", target]
 
 
