@@ -21,7 +21,7 @@ _ENDING_SECONDS = 5.0
 _VALIDATORS_A_GPU = 3
 """One at work on it, the others compiling meanwhile (docs/scheduling.md, "How many validators")."""
 _CORES_A_VALIDATOR = 4
-"""nvcc's two passes, a C++ compiler beside them, and one for the process that calls the kernel."""
+"""nvcc, a C++ compiler beside it, the judge, and the process whose kernel it calls."""
 
 
 @dataclass(frozen=True)
