@@ -49,6 +49,19 @@ def test_on_gpus_more_validate_than_there_are_as_far_as_cores_go(gpus: int, core
     assert validators_for(devices, cores) == validators
 
 
+def test_a_plan_for_a_gpu_has_its_validators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho '0, GPU-0, one'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("SPECGEN_DEVICES_CORES", "[0,1,2,3,4,5,6,7,8,9,10,11]")
+    names = [service.name for service in make_plan(tmp_path, state_dir=tmp_path, device="cuda").services()]
+    assert names[3:] == ["validator-1", "validator-2", "validator-3", "profiler-1"]
+    named = make_plan(tmp_path, state_dir=tmp_path, device="cuda", validators=1)
+    assert named.validators == 1
+
+
 @pytest.mark.parametrize(("cores", "validators"), [(1, 1), (2, 1), (8, 7)])
 def test_on_cores_as_many_validate_as_there_are_slots_for_it(cores: int, validators: int) -> None:
     devices = cpu_slots(DeviceSettings(), tuple(range(cores)))
