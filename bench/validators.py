@@ -12,11 +12,12 @@ import json
 from collections.abc import Sequence
 from statistics import median
 
+import msgspec
+
 from bench.simulate.figures import Figures
-from bench.simulate.system import System
-from bench.simulate.workload import read
+from bench.simulate.ways import play
+from bench.simulate.workload import Workload, read
 from bench.simulate.world import World
-from scheduler.settings import SchedulerSettings
 
 RUNS = (1, 4)
 SERVICE = (1.0, 2.0)
@@ -26,25 +27,22 @@ COMPILE_SHARE = 0.7
 ITERATIONS = 4
 
 
-def play(runs: int, service: float, workers: int, seed: int) -> Figures:
-    world = World(
-        devices=1, workers=workers, runs=runs, iterations=ITERATIONS, service=service, compile_share=COMPILE_SHARE,
-        seed=seed,
-    )
-    return System(world, read(), SchedulerSettings(waiting_limit=max(512, 64 * runs))).play()
-
-
-def row(runs: int, service: float, seeds: Sequence[int]) -> dict[str, object]:
-    figures = {workers: [play(runs, service, workers, seed) for seed in seeds] for workers in WORKERS}
-    alone = figures[1]
+def row(workload: Workload, runs: int, service: float, seeds: Sequence[int]) -> dict[str, object]:
+    world = World(devices=1, runs=runs, iterations=ITERATIONS, service=service, compile_share=COMPILE_SHARE)
+    figures = {workers: [
+        play("elastic", msgspec.structs.replace(world, workers=workers, seed=seed), workload) for seed in seeds
+    ] for workers in WORKERS}
     return {"runs": runs, "service": service, "workers": {
-        workers: {
-            "times_as_fast": _spread([one.seconds / few.seconds for one, few in zip(alone, found, strict=True)]),
-            "feedback_p50": round(median(one.feedback.p50 for one in found), 1),
-            "feedback_p90": round(median(one.feedback.p90 for one in found), 1),
-        }
-        for workers, found in figures.items()
+        workers: _compared(found, figures[1]) for workers, found in figures.items()
     }}
+
+
+def _compared(found: Sequence[Figures], alone: Sequence[Figures]) -> dict[str, object]:
+    return {
+        "times_as_fast": _spread([one.seconds / few.seconds for one, few in zip(alone, found, strict=True)]),
+        "feedback_p50": round(median(few.feedback.p50 for few in found), 1),
+        "feedback_p90": round(median(few.feedback.p90 for few in found), 1),
+    }
 
 
 def _spread(ratios: Sequence[float]) -> dict[str, float]:
@@ -53,11 +51,12 @@ def _spread(ratios: Sequence[float]) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.validators", description="Workers a GPU, in virtual time.")
-    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--seeds", type=int, default=24)
     options = parser.parse_args(argv)
+    workload, seeds = read(), range(1, options.seeds + 1)
     for runs in RUNS:
         for service in SERVICE:
-            print(json.dumps(row(runs, service, range(1, options.seeds + 1))), flush=True)
+            print(json.dumps(row(workload, runs, service, seeds)), flush=True)
     return 0
 
 

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("--rate", type=float, metavar="N", help="tokens a second (default: the recording's own)")
     add_engine_arguments(parser)
     here = parser.add_argument_group("here", "a system that is up has processes of its own: then only --out counts")
-    here.add_argument("--validators", type=int, metavar="N", help="validator processes (default: up to three a GPU)")
+    here.add_argument("--validators", type=int, metavar="N", help="how many (default: one a CPU slot, three a GPU)")
     here.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
     here.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/<run>)")
 

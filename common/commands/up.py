@@ -28,7 +28,7 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help="where the server keeps its store")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="kind of device to judge on (default: settings, cpu)")
-    parser.add_argument("--validators", type=int, metavar="N", help="validator processes (default: up to three a GPU)")
+    parser.add_argument("--validators", type=int, metavar="N", help="how many (default: one a CPU slot, three a GPU)")
     parser.add_argument("--profilers", type=int, metavar="N", help="profiler processes (default: one a timing device)")
     parser.add_argument("--model", default="", metavar="DIR", help="model for --engine: a directory, or a hub's name")
     add_engine_arguments(parser)

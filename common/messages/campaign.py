@@ -1,6 +1,7 @@
 """What a user asks for: a task, a model, a strategy and a budget."""
 from __future__ import annotations
 
+import hashlib
 from typing import ClassVar
 
 import msgspec
@@ -17,6 +18,11 @@ class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
     """`fp32` (strict), `tf32` or `bf16`: the lowest precision a candidate may compute in."""
     allow_library: bool = False
     """Whether a candidate made of library calls only may become the result."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the source, hexadecimal."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,13 +94,13 @@ def make_plan(
     devices = discover(kind)
     timing = sum(Stage.PROFILE in device.stages for device in devices)
     return Plan(
-        folder, sections, devices, validators or validators_for(devices, len(kind.cores)), profilers or timing, extra
+        folder, sections, devices, validators or validators_for(devices), profilers or timing, extra
     )
 
 
-def validators_for(devices: Sequence[Device], cores: int) -> int:
+def validators_for(devices: Sequence[Device]) -> int:
     """How many a host runs where nobody says: on GPUs more than there are, as far as its cores go."""
-    gpus = sum(device.kind == "cuda" for device in devices)
+    gpus = [device for device in devices if device.kind == "cuda"]
     if gpus:
-        return max(gpus, min(_VALIDATORS_A_GPU * gpus, cores // _CORES_A_VALIDATOR))
+        return max(len(gpus), min(_VALIDATORS_A_GPU * len(gpus), len(gpus[0].cores) // _CORES_A_VALIDATOR))
     return sum(device.stages == (Stage.VALIDATE,) for device in devices) or len(devices)

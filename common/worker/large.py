@@ -2,7 +2,6 @@
 finds one out tells the others."""
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import OrderedDict
 
@@ -31,20 +30,16 @@ class LargeTasks:
                     self.learn(delivery.message.digest)
 
     async def add(self, task: TaskSource, device: Device) -> None:
-        self.learn(digest(task))
+        self.learn(task.digest)
         await self._bus.emit(TaskOutgrew(
-            device=pool_of(device), at=time.time(), worker=self._bus.name, task=task.name, digest=digest(task)
+            device=pool_of(device), at=time.time(), worker=self._bus.name, task=task.name, digest=task.digest
         ))
 
     def __contains__(self, task: TaskSource) -> bool:
-        return digest(task) in self._digests
+        return task.digest in self._digests
 
     def learn(self, digest: str) -> None:
         self._digests[digest] = None
         self._digests.move_to_end(digest)
         while len(self._digests) > self._most:
             self._digests.popitem(last=False)
-
-
-def digest(task: TaskSource) -> str:
-    return hashlib.sha256(task.source.encode()).hexdigest()

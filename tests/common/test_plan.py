@@ -46,7 +46,7 @@ def test_services_may_take_longer_to_end_than_a_worker_to_finish_its_job(
 @pytest.mark.parametrize(("gpus", "cores", "validators"), [(1, 16, 3), (1, 8, 2), (1, 2, 1), (8, 128, 24), (8, 16, 8)])
 def test_on_gpus_more_validate_than_there_are_as_far_as_cores_go(gpus: int, cores: int, validators: int) -> None:
     devices = [Device(id=f"GPU-{n}", kind="cuda", cores=tuple(range(cores)), index=n) for n in range(gpus)]
-    assert validators_for(devices, cores) == validators
+    assert validators_for(devices) == validators
 
 
 def test_a_plan_for_a_gpu_has_its_validators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_a_plan_for_a_gpu_has_its_validators(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(("cores", "validators"), [(1, 1), (2, 1), (8, 7)])
 def test_on_cores_as_many_validate_as_there_are_slots_for_it(cores: int, validators: int) -> None:
     devices = cpu_slots(DeviceSettings(), tuple(range(cores)))
-    assert validators_for(devices, cores) == validators
+    assert validators_for(devices) == validators
 
 
 async def test_a_local_system_gives_them_that_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

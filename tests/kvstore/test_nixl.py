@@ -224,6 +224,7 @@ async def test_blocks_that_come_and_go_are_never_wrong(
     finally:
         running = False
         await working_on
+    assert loaded > 0
 
 
 @needs_nixl

@@ -28,15 +28,6 @@ class TaskModule:
     module: ModuleType = field(repr=False)
     constants: Mapping[str, int] = field(repr=False)
 
-    @property
-    def digest(self) -> str:
-        return digest_of(self.source)
-
-
-def digest_of(source: str) -> str:
-    """SHA-256 of the source, hexadecimal."""
-    return hashlib.sha256(source.encode()).hexdigest()
-
 
 def load_task(source: str, *, constants: Mapping[str, int] | None = None) -> TaskModule:
     """Execute a task's source. `constants` replace integers its module level sets, for other shapes.
